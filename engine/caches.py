@@ -1,0 +1,51 @@
+"""A few key-value caches, and which of them serves a window best.
+
+Longest common prefix over token ids decides; the least recently used cache is given up for a window that shares
+nothing. Reuse is exact, so it never changes an answer, only its price.
+"""
+
+from __future__ import annotations
+
+from engine.denoiser import Cache, Denoiser
+from engine.sampler import common_prefix
+
+
+class CachePool:
+    """At most `limit` caches of one sequence each (about 30 MB apiece for the packaged model)."""
+
+    def __init__(self, denoiser: Denoiser, limit: int = 3) -> None:
+        self.denoiser = denoiser
+        self.limit = limit
+        self._caches: list[Cache] = []  # most recently used last
+        self.tokens_asked = 0
+        self.tokens_reused = 0
+
+    def get(self, ids: list[int]) -> Cache:
+        """The cache to write `ids` into."""
+        shared = [common_prefix(c.tokens[0], ids) for c in self._caches]
+        best = max(range(len(shared)), key=lambda i: (shared[i], i), default=None)
+        # Less than a suffix in common: a new document, which deserves a cache of its own while there is room.
+        if best is not None and (shared[best] >= 32 or len(self._caches) >= self.limit):
+            index = best if shared[best] >= 32 else 0
+            cache = self._caches.pop(index)
+            self.tokens_reused += min(shared[index], len(ids) - 1)
+        else:
+            cache = self.denoiser.new_cache()
+        self._caches.append(cache)
+        self.tokens_asked += len(ids)
+        return cache
+
+    def clear(self) -> None:
+        """Forget everything; memory is released."""
+        self._caches.clear()
+
+    def stats(self) -> dict[str, float | int]:
+        """Counters for `stats`."""
+        asked = max(self.tokens_asked, 1)
+        return {
+            "caches": len(self._caches),
+            "cache_bytes": sum(c.bytes for c in self._caches),
+            "cache_hit_rate": round(self.tokens_reused / asked, 4),
+            "prompt_tokens": self.tokens_asked,
+            "prompt_tokens_cached": self.tokens_reused,
+        }

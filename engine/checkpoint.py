@@ -1,0 +1,219 @@
+"""A denoiser on disk: `config.json`, `tokenizer.json` and safetensors shards, read and checked.
+
+Matrices may be fp32, fp16, bf16 or int8 with one fp32 `….scale` a row (`weight = int8 × scale`), under their Hugging
+Face Llama or Qwen2 names. Nothing here knows ONNX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+
+from engine.errors import ModelError
+
+Array = npt.NDArray[Any]
+
+PACKAGED = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Reserved:
+    """Vocabulary rows that carry the sequence layout `<suffix> S <prefix> P [<broken> B] <middle> M <end>`."""
+
+    suffix: int
+    prefix: int
+    middle: int
+    mask: int
+    end: int
+    broken: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """Shapes of a Llama- or Qwen2-shaped denoiser."""
+
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    intermediate: int
+    vocab: int
+    rope_theta: float
+    eps: float
+    tied: bool
+    attention_bias: bool
+    context: int
+    reserved: Reserved
+
+    @classmethod
+    def from_json(cls, raw: dict[str, Any], source: Path) -> ModelConfig:
+        """Read `config.json`; `ModelError` names what is missing or does not fit."""
+        try:
+            heads = int(raw["num_attention_heads"])
+            hidden = int(raw["hidden_size"])
+            layout = raw["remask"]
+            config = cls(
+                hidden=hidden,
+                layers=int(raw["num_hidden_layers"]),
+                heads=heads,
+                kv_heads=int(raw.get("num_key_value_heads", heads)),
+                head_dim=int(raw.get("head_dim") or hidden // heads),
+                intermediate=int(raw["intermediate_size"]),
+                vocab=int(raw["vocab_size"]),
+                rope_theta=float(raw.get("rope_theta", 10000.0)),
+                eps=float(raw.get("rms_norm_eps", 1e-6)),
+                tied=bool(raw.get("tie_word_embeddings", False)),
+                attention_bias=bool(raw.get("attention_bias", "Qwen2ForCausalLM" in raw.get("architectures", []))),
+                context=int(layout.get("context_trained", 448)),
+                reserved=Reserved(
+                    **{k: int(layout[k]) for k in ("suffix", "prefix", "middle", "mask", "end", "broken")}
+                ),
+            )
+        except KeyError as missing:
+            raise ModelError(
+                f"{source} has no entry {missing}: this is not a model adapted for Remask (see docs/architecture.md)"
+            ) from None
+        except (TypeError, ValueError) as wrong:
+            raise ModelError(f"{source} has an entry of the wrong type: {wrong}") from None
+        if config.heads % config.kv_heads or config.head_dim % 2:
+            raise ModelError(f"{source}: {config.heads} heads do not divide into {config.kv_heads} key-value heads")
+        return config
+
+
+class Checkpoint:
+    """The tensors and settings of one model folder.
+
+    Raises `ModelError` on construction when a file is missing, cut short or does not fit `config.json`.
+    """
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self.folder = Path(folder) if folder is not None else PACKAGED
+        if not self.folder.is_dir():
+            raise ModelError(f"no model folder at {self.folder}: give a folder with config.json and safetensors files")
+        self.config = ModelConfig.from_json(self._json("config.json"), self.folder / "config.json")
+        self.tokenizer_file = self.folder / "tokenizer.json"
+        if not self.tokenizer_file.is_file():
+            raise ModelError(f"{self.tokenizer_file} is missing: copy the model's tokenizer.json beside its weights")
+        self._files: dict[str, Any] = {}
+        self._where = {name: shard for shard in self._shards() for name in self._open(shard).keys()}  # noqa: SIM118
+        self._check_shapes()
+
+    def _json(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ModelError(f"{path} is missing: this folder holds no model") from None
+        except (OSError, ValueError) as damage:
+            raise ModelError(f"{path} cannot be read: {damage}") from None
+        if not isinstance(raw, dict):
+            raise ModelError(f"{path} does not hold a JSON object")
+        return raw
+
+    def _shards(self) -> list[str]:
+        if (self.folder / "model.safetensors.index.json").is_file():
+            return sorted(set(self._json("model.safetensors.index.json").get("weight_map", {}).values()))
+        if (self.folder / "model.safetensors").is_file():
+            return ["model.safetensors"]
+        raise ModelError(f"no safetensors files in {self.folder}: fetch the model's weights into it")
+
+    def _open(self, shard: str) -> Any:
+        if shard not in self._files:
+            try:
+                self._files[shard] = safe_open(str(self.folder / shard), framework="numpy")
+            except FileNotFoundError:
+                raise ModelError(f"{self.folder / shard} is missing: install Remask again or fetch the model") from None
+            except (SafetensorError, OSError) as damage:
+                raise ModelError(
+                    f"{self.folder / shard} is damaged ({damage}): install Remask again or fetch the model"
+                ) from None
+        return self._files[shard]
+
+    def release(self) -> None:
+        """Unmap the shards until a tensor is next read: mapped weights count as this process's memory."""
+        self._files.clear()
+
+    def _check_shapes(self) -> None:
+        for name, shape in self._expected():
+            shard = self._where.get(name)
+            if shard is None:
+                raise ModelError(f"the model in {self.folder} lacks the tensor {name}")
+            found = tuple(self._open(shard).get_slice(name).get_shape())
+            if found != shape:
+                raise ModelError(f"tensor {name} in {self.folder} has shape {found}, config.json asks for {shape}")
+
+    def _expected(self) -> Iterator[tuple[str, tuple[int, ...]]]:
+        c = self.config
+        q, kv = c.heads * c.head_dim, c.kv_heads * c.head_dim
+        yield "model.embed_tokens.weight", (c.vocab, c.hidden)
+        yield "model.norm.weight", (c.hidden,)
+        if not c.tied:
+            yield "lm_head.weight", (c.vocab, c.hidden)
+        for i in range(c.layers):
+            at = f"model.layers.{i}."
+            yield at + "input_layernorm.weight", (c.hidden,)
+            yield at + "post_attention_layernorm.weight", (c.hidden,)
+            yield at + "self_attn.q_proj.weight", (q, c.hidden)
+            yield at + "self_attn.k_proj.weight", (kv, c.hidden)
+            yield at + "self_attn.v_proj.weight", (kv, c.hidden)
+            yield at + "self_attn.o_proj.weight", (c.hidden, q)
+            yield at + "mlp.gate_proj.weight", (c.intermediate, c.hidden)
+            yield at + "mlp.up_proj.weight", (c.intermediate, c.hidden)
+            yield at + "mlp.down_proj.weight", (c.hidden, c.intermediate)
+
+    def has(self, name: str) -> bool:
+        """Whether the folder holds this tensor."""
+        return name in self._where
+
+    def raw(self, name: str) -> Array:
+        """A tensor as stored; bf16 becomes fp32."""
+        try:
+            return np.asarray(self._open(self._where[name]).get_tensor(name))
+        except (SafetensorError, TypeError, OSError) as damage:
+            raise ModelError(f"tensor {name} in {self.folder} cannot be read: {damage}") from None
+
+    def quantised(self, name: str) -> tuple[Array, Array]:
+        """A matrix (rows, columns) as int8 and its fp32 scales (rows,); weights of other types are rounded to it."""
+        weight = self.raw(name)
+        if weight.dtype == np.int8:
+            return weight, self.raw(name.removesuffix("weight") + "scale").astype(np.float32)
+        weight = weight.astype(np.float32)
+        scale = np.maximum(np.abs(weight).max(axis=1) / 127.0, 1e-12).astype(np.float32)
+        return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
+
+    def dense(self, name: str) -> Array:
+        """A tensor as fp32."""
+        weight = self.raw(name)
+        if weight.dtype == np.int8:
+            return weight.astype(np.float32) * self.raw(name.removesuffix("weight") + "scale")[:, None]
+        return weight.astype(np.float32)
+
+    @cached_property
+    def digest(self) -> str:
+        """Twelve hex digits that change with any file of the model: of headers, sizes and sampled contents."""
+        h = hashlib.sha256()
+        for path in [*sorted(self.folder.glob("*.safetensors")), self.folder / "config.json", self.tokenizer_file]:
+            size = path.stat().st_size
+            h.update(f"{path.name}:{size}".encode())
+            with path.open("rb") as f:
+                # A page every mebibyte: a new set of weights differs everywhere, and start-up stays short.
+                for offset in range(0, size, 1 << 20):
+                    f.seek(offset)
+                    h.update(f.read(4096))
+        return h.hexdigest()[:12]
+
+    @property
+    def name(self) -> str:
+        """The model's name for people and for caches: folder or packaged name, and digest."""
+        stem = "remask-135m" if self.folder == PACKAGED else self.folder.resolve().name
+        return f"{stem}@{self.digest}"

@@ -1,0 +1,107 @@
+"""`remask doctor`: what this installation has, which device it uses and why, and what would mend what is missing."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import statistics
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+from rich.console import Console
+
+import grammars
+from engine.checkpoint import Checkpoint
+from engine.cli.main import package_version
+from engine.device import choose, runtime_wheels
+from engine.errors import RemaskError
+
+LIBRARIES = ("numpy", "onnx", "tokenizers", "tree-sitter", "pygls", "lsprotocol", "msgpack")
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser("doctor", help="say what this installation has and what it lacks")
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0 when Remask can work, 1 when it cannot."""
+    report, problems = examine(args.device, args.model)
+    if args.json:
+        print(json.dumps(report | {"problems": problems}))
+    else:
+        console = Console(highlight=False)
+        for key, value in report.items():
+            console.print(f"[bold]{key:>14}[/bold]  {value}", soft_wrap=True)
+        for problem in problems:
+            console.print(f"[red]problem[/red]  {problem}", soft_wrap=True)
+        if not problems:
+            console.print("[green]Remask can work.[/green]")
+    return 1 if problems else 0
+
+
+def examine(device: str, model: str | None) -> tuple[dict[str, str], list[str]]:
+    """Facts by name, and what is wrong."""
+    problems: list[str] = []
+    chosen = choose(device)
+    wheels = runtime_wheels()
+    report = {
+        "remask": package_version(),
+        "python": f"{platform.python_version()} at {sys.executable}",
+        "platform": platform.platform(),
+        "libraries": ", ".join(f"{name} {_version(name)}" for name in LIBRARIES),
+        "onnx runtime": f"{onnxruntime.__version__} from {' and '.join(f'{n} {v}' for n, v in wheels.items()) or '?'}",
+        "providers": ", ".join(onnxruntime.get_available_providers()),
+        "languages": ", ".join(grammars.names()),
+    }
+    if len(wheels) > 1:
+        problems.append(
+            "onnxruntime and onnxruntime-gpu both own the module onnxruntime: remove both, then install one "
+            "(pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu)"
+        )
+    try:
+        report |= _model(model, device)
+    except RemaskError as error:
+        problems.append(str(error))
+        report["device"] = f"{chosen.name}: {chosen.reason}"
+    if device == "cuda" and not report.get("device", "").startswith("cuda"):
+        problems.append("CUDA was asked for and cannot be used (see device)")
+    return report, problems
+
+
+def _model(model: str | None, device: str) -> dict[str, str]:
+    from engine.denoiser import Denoiser
+
+    started = time.perf_counter()
+    checkpoint = Checkpoint(Path(model) if model else None)
+    denoiser = Denoiser(checkpoint, choose(device))
+    loaded = (time.perf_counter() - started) * 1e3
+    cache = denoiser.new_cache()
+    ids = [checkpoint.config.reserved.suffix] * 64
+    denoiser.causal(cache, ids, 0, [0])
+    times = []
+    for _ in range(9):
+        at = time.perf_counter()
+        denoiser.causal(cache, ids[:1], 64, [0])
+        times.append((time.perf_counter() - at) * 1e3)
+    used = denoiser.device
+    return {
+        "model": f"{checkpoint.name} in {checkpoint.folder}",
+        "device": f"{used.name} ({denoiser.precision}, {used.threads} threads): {used.reason}",
+        "forward pass": f"{statistics.median(times):.1f} ms for K = 1, model loaded in {loaded:.0f} ms",
+    }
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "missing"

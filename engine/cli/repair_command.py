@@ -1,0 +1,85 @@
+"""`remask repair FILE`: the smallest verified edits that make a file parse."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from engine.cli.source_file import read_source
+from engine.types import RepairAnswer, RepairRequest
+
+STYLES = {"+": "green", "-": "red", "@": "cyan"}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare the arguments."""
+    parser = subparsers.add_parser("repair", help="repair a file that does not parse")
+    parser.add_argument("file")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print the edits as JSON")
+    form.add_argument("--diff", action="store_true", help="print a unified diff and nothing else")
+    form.add_argument("--write", action="store_true", help="mend the file in place")
+    parser.add_argument("--language", help="instead of the one the file's extension says")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exit 0 when the file is clean or can be fixed, 1 when errors are left, 2 for bad input."""
+    file = read_source(args.file, args.language)
+    import engine  # after the input is known to be good: a wrong path is told at once
+
+    with engine.load(args.device, memory=False, model=args.model) as e:
+        answer = e.run_repair(RepairRequest(file.text, file.language, args.file, args.seed))
+    repair = answer.repair
+    if args.write and repair.edits:
+        file.write(repair.text)
+    if args.json:
+        print(json.dumps(as_json(answer)))
+    else:
+        # A file name that the terminal would mangle must not break the diff.
+        diff = unified(args.file, file.text, repair.text)
+        console = Console(highlight=False)
+        for line in diff:
+            console.print(Text(line, style=STYLES.get(line[:1], "")), soft_wrap=True)
+        if not args.diff:
+            console.print(summary(answer, args.file, args.write))
+    return 1 if repair.errors_after else 0
+
+
+def as_json(answer: RepairAnswer) -> dict[str, Any]:
+    """The contract's object."""
+    repair = answer.repair
+    return {
+        "edits": [asdict(edit) for edit in repair.edits],
+        "errors_before": repair.errors_before,
+        "errors_after": repair.errors_after,
+        "steps": answer.steps,
+        "timings_ms": answer.timings_ms,
+    }
+
+
+def unified(name: str, old: str, new: str) -> list[str]:
+    """A unified diff's lines, without line ends."""
+    a, b = old.split("\n"), new.split("\n")
+    return [line.rstrip("\r\n") for line in difflib.unified_diff(a, b, f"a/{name}", f"b/{name}", lineterm="")]
+
+
+def summary(answer: RepairAnswer, name: str, written: bool) -> str:
+    """One line for a person."""
+    repair, took = answer.repair, f"{answer.timings_ms.get('total', 0):.0f} ms, {answer.steps} forward passes"
+    if not repair.errors_before:
+        return f"{name} parses: nothing to repair."
+    mended = repair.errors_before - repair.errors_after
+    state = "written" if written and repair.edits else "nothing written (use --write)"
+    if not mended:
+        return f"{name}: {repair.errors_before} error(s), none could be repaired with a result that parses ({took})."
+    rest = f", {repair.errors_after} left" if repair.errors_after else ""
+    return f"{name}: {mended} error(s) repaired with {len(repair.edits)} edit(s){rest}; {state} ({took})."

@@ -1,0 +1,196 @@
+"""The engine: one model on one device, answering completions and repairs in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import grammars
+from engine.caches import CachePool
+from engine.cancellation import CancelToken
+from engine.checkpoint import Checkpoint
+from engine.completion import Completer
+from engine.denoise import DenoiseSampler
+from engine.denoiser import Denoiser
+from engine.device import choose
+from engine.errors import BadRequestError
+from engine.memory import Memory
+from engine.repair import Repairer
+from engine.sampler import Observer, Sampler
+from engine.types import CompleteAnswer, CompleteRequest, Completion, Repair, RepairAnswer, RepairRequest
+from engine.verified import VerifiedSampler
+from engine.verify import Parser
+from engine.vocabulary import Vocabulary
+from engine.window import Budget, WindowBuilder
+
+MAX_CHARACTERS = 10_000_000
+SAMPLERS = ("verified", "denoise")
+
+
+@dataclass(slots=True)
+class Counters:
+    """What `stats` reports."""
+
+    completions: int = 0
+    repairs: int = 0
+    steps: int = 0
+    tokens: int = 0
+    busy_ms: float = 0.0
+    started: float = field(default_factory=time.time)
+
+
+class Engine:
+    """Loads a model and answers. One request at a time: callers that share an engine take turns."""
+
+    def __init__(
+        self,
+        device: str = "auto",
+        memory: bool = True,
+        model: str | Path | None = None,
+        sampler: str = "verified",
+    ) -> None:
+        if sampler not in SAMPLERS:
+            raise BadRequestError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
+        checkpoint = Checkpoint(Path(model) if model is not None else None)
+        self.vocabulary = Vocabulary(checkpoint.tokenizer_file)
+        self.denoiser = Denoiser(checkpoint, choose(device))
+        self.model = checkpoint.name
+        self.device = self.denoiser.device.name
+        self.counters = Counters()
+        self.caches = CachePool(self.denoiser)
+        self.memory = Memory(self.vocabulary) if memory else None
+        parser = Parser()
+        denoise = DenoiseSampler(self.denoiser, self.vocabulary)
+        chosen: Sampler = VerifiedSampler(self.denoiser, self.vocabulary) if sampler == "verified" else denoise
+        reserved = checkpoint.config.reserved
+        windows = WindowBuilder(self.vocabulary, reserved, Budget(total=checkpoint.config.context))
+        near = WindowBuilder(self.vocabulary, reserved, Budget(total=256, suffix=64))
+        self.completer = Completer(self.vocabulary, windows, self.caches, chosen, denoise, parser, self.memory)
+        self.repairer = Repairer(self.vocabulary, near, self.caches, chosen, denoise, parser)
+        self.parser = parser
+        _give_back_memory()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release caches and parses. The engine cannot be used afterwards."""
+        self.caches.clear()
+        self.parser.close()
+
+    def complete(
+        self,
+        prefix: str,
+        suffix: str,
+        language: str = "python",
+        path: str | None = None,
+        max_tokens: int = 64,
+        alternatives: int = 1,
+        seed: int = 0,
+    ) -> list[Completion]:
+        """Suggestions for what goes between `prefix` and `suffix`, best first; [] when nothing held up.
+
+        Raises `BadRequestError` for an unknown language or arguments that make no sense.
+        """
+        request = CompleteRequest(prefix, suffix, language, path, max_tokens, alternatives, seed)
+        return self.run_complete(request).items
+
+    def repair(self, text: str, language: str = "python", seed: int = 0) -> Repair:
+        """The smallest verified edits that make `text` parse; no edits when it does, or when nothing was verified."""
+        return self.run_repair(RepairRequest(text, language, seed=seed)).repair
+
+    def remember(self, path: str, text: str) -> None:
+        """Add a file of the workspace to the memory, or replace its older text."""
+        if self.memory is not None:
+            self.memory.remember(path, text)
+
+    def forget(self, path: str) -> None:
+        """Drop a file from the memory."""
+        if self.memory is not None:
+            self.memory.forget(path)
+
+    def run_complete(
+        self, request: CompleteRequest, cancel: CancelToken | None = None, observe: Observer | None = None
+    ) -> CompleteAnswer:
+        """Answer with costs; raises `CancelledError`, `BadRequestError`. `observe` is called after each step."""
+        self._check(request.language, request.prefix, request.suffix)
+        if not 1 <= request.alternatives <= 8:
+            raise BadRequestError(f"alternatives must be 1 to 8, not {request.alternatives}")
+        if request.max_tokens < 1:
+            raise BadRequestError(f"max_tokens must be at least 1, not {request.max_tokens}")
+        started = time.perf_counter()
+        answer = self.completer.run(request, cancel or CancelToken(), observe)
+        self.counters.completions += 1
+        self.counters.tokens += answer.tokens
+        self._count(answer.steps, started)
+        return answer
+
+    def run_repair(
+        self, request: RepairRequest, cancel: CancelToken | None = None, observe: Observer | None = None
+    ) -> RepairAnswer:
+        """Answer with costs; raises `CancelledError`, `BadRequestError`."""
+        self._check(request.language, request.text)
+        started = time.perf_counter()
+        answer = self.repairer.run(request, cancel or CancelToken(), observe)
+        self.counters.repairs += 1
+        self._count(answer.steps, started)
+        return answer
+
+    def stats(self) -> dict[str, object]:
+        """Counters since the start: requests, steps, tokens, cache and memory."""
+        c = self.counters
+        numbers: dict[str, object] = {
+            "model": self.model,
+            "device": self.device,
+            "completions": c.completions,
+            "repairs": c.repairs,
+            "steps": c.steps,
+            "tokens": c.tokens,
+            "passes": self.denoiser.passes,
+            "busy_ms": round(c.busy_ms, 1),
+            "uptime_s": round(time.time() - c.started, 1),
+        }
+        numbers |= self.caches.stats()
+        return numbers | (self.memory.stats() if self.memory else {})
+
+    def _check(self, language: str, *texts: str) -> None:
+        try:
+            grammars.get(language)
+        except grammars.UnknownLanguageError as unknown:
+            raise BadRequestError(str(unknown)) from None
+        size = sum(map(len, texts))
+        if size > MAX_CHARACTERS:
+            raise BadRequestError(f"the file has {size:,} characters; Remask reads at most {MAX_CHARACTERS:,}")
+
+    def _count(self, steps: int, started: float) -> None:
+        self.counters.steps += steps
+        self.counters.busy_ms += (time.perf_counter() - started) * 1e3
+
+
+def load(
+    device: str = "auto", memory: bool = True, model: str | Path | None = None, sampler: str = "verified"
+) -> Engine:
+    """Load the packaged model, or the one in the folder `model`, and wait until it can answer.
+
+    Raises `ModelError` when the model is missing or damaged, `BadRequestError` for an unknown device or sampler.
+    """
+    return Engine(device, memory, model, sampler)
+
+
+def _give_back_memory() -> None:
+    """Building the graph leaves some 200 MB of freed heap; glibc keeps it unless asked."""
+    gc.collect()
+    if sys.platform == "linux":
+        try:
+            ctypes.CDLL("libc.so.6").malloc_trim(0)
+        except (OSError, AttributeError):  # another libc: nothing to trim
+            return

@@ -1,0 +1,206 @@
+"""What all samplers share: the sequence being written, its cache, when to stop, and what an observer is told.
+
+A sampler turns a window into the tokens of a middle. Two are offered behind one interface: `verified` (draft, then
+verify causally: the greedy answer of K = 1, in fewer passes) and `denoise` (several steps over a block, revisable).
+Samplers know token ids; they know nothing of text, syntax or editors.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.cancellation import CancelToken
+from engine.denoiser import Cache, Denoiser, Prediction
+from engine.vocabulary import Vocabulary
+
+PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in
+FUSED_TAIL = 16  # context tokens that ride along with the first step instead of taking a pass of their own
+
+
+@dataclass(slots=True)
+class Trace:
+    """One forward pass as an observer sees it: the middle so far (None is a mask) and what became of it."""
+
+    tokens: list[int | None]
+    kind: str  # "draft", "verify", "unmask" or "renoise"
+    changed: list[int] = field(default_factory=list)
+
+
+Observer = Callable[[Trace], None]
+
+
+@dataclass(slots=True)
+class Task:
+    """What a sampler is asked for.
+
+    `ids` is the window up to and including `<middle>`; `heal` the bytes that the first tokens must spell; `stop` says
+    after each token whether the middle is long enough; `first` forces the first token (an alternative); `propose` may
+    give draft tokens for what follows the tokens it is shown; `deadline` is a `time.monotonic()` instant.
+    """
+
+    ids: list[int]
+    max_tokens: int = 64
+    heal: bytes = b""
+    stop: Callable[[list[int]], bool] = lambda tokens: False
+    first: int | None = None
+    propose: Callable[[list[int]], list[int]] | None = None
+    deadline: float | None = None
+    cancel: CancelToken = field(default_factory=CancelToken)
+    observe: Observer | None = None
+
+
+@dataclass(slots=True)
+class Draft:
+    """A middle: its tokens without `<end>`, their log-probabilities, and what it cost.
+
+    `ended` tells whether the model itself said `<end>` (whose log-probability is then `end_logprob`); `rivals` are the
+    best first tokens, for alternatives.
+    """
+
+    tokens: list[int]
+    logprobs: list[float]
+    steps: int
+    ended: bool = False
+    end_logprob: float = 0.0
+    rivals: list[int] = field(default_factory=list)
+    prefill_ms: float = 0.0
+    cached: int = 0
+
+
+class Sampler(Protocol):
+    """Writes a middle."""
+
+    def run(self, cache: Cache, task: Task) -> Draft:
+        """Fill the middle of `task`, reusing what `cache` holds; raises `CancelledError`."""
+        ...
+
+
+class Writing:
+    """One sequence under construction: the window, the middle so far, and how much of both the cache holds exactly."""
+
+    def __init__(self, denoiser: Denoiser, vocabulary: Vocabulary, cache: Cache, task: Task) -> None:
+        self.denoiser = denoiser
+        self.vocabulary = vocabulary
+        self.cache = cache
+        self.task = task
+        self.known = list(task.ids)
+        self.heal = task.heal
+        self.logprobs: list[float] = []
+        self.rivals: list[int] = []
+        self.steps = 0
+        started = time.perf_counter()
+        # The last known token is never cached: its row gives the next prediction.
+        self.cached = min(common_prefix(cache.tokens[0], task.ids), len(task.ids) - 1)
+        self.commit(self.cached)
+        self._prefill()
+        self.prefill_ms = (time.perf_counter() - started) * 1e3
+
+    @property
+    def end(self) -> int:
+        """The id of `<end>`."""
+        return self.denoiser.config.reserved.end
+
+    @property
+    def middle(self) -> list[int]:
+        """Tokens written so far."""
+        return self.known[len(self.task.ids) :]
+
+    @property
+    def committed(self) -> int:
+        """How many tokens the cache holds exactly."""
+        return len(self.cache.tokens[0])
+
+    @property
+    def room(self) -> int:
+        """Tokens that may still be written."""
+        free = self.denoiser.capacity - len(self.known)
+        return min(self.task.max_tokens - len(self.middle), free)
+
+    def commit(self, count: int) -> None:
+        """Declare the first `count` known tokens exactly cached."""
+        self.cache.tokens[0] = self.known[:count]
+
+    def _prefill(self) -> None:
+        limit = len(self.known) - 1
+        while limit - self.committed > FUSED_TAIL:
+            self.task.cancel.check()
+            start = self.committed
+            stop = min(start + PREFILL_CHUNK, limit)
+            # A pass that fails half-way leaves these slots undefined: forget them first.
+            self.denoiser.causal(self.cache, self.known[start:stop], start, [0])
+            self.commit(stop)
+
+    def out_of_time(self) -> bool:
+        """Whether to stop here; raises `CancelledError` when cancelled."""
+        self.task.cancel.check()
+        return self.task.deadline is not None and time.monotonic() >= self.task.deadline
+
+    def forward(
+        self, ids: list[int], positions: list[int], slots: list[int], sees: npt.NDArray[np.bool_]
+    ) -> Prediction:
+        """One counted step over T rows; every row is wanted."""
+        self.steps += 1
+        one = [np.asarray(x, dtype=np.int64)[None] for x in (ids, positions, slots)]
+        return self.denoiser.forward(self.cache, *one, sees[None], np.arange(len(ids)))
+
+    def choose(self, prediction: Prediction, row: int) -> tuple[int, float]:
+        """The best next token at a row and its log-probability, within what healing and `first` allow."""
+        writing_first = len(self.known) == len(self.task.ids)
+        if writing_first and self.task.first is not None:
+            self.heal = self.heal[len(self.vocabulary.bytes[self.task.first]) :]
+            return self.task.first, prediction.logprob(row, self.task.first)
+        if self.heal:
+            allowed = self.vocabulary.spelling(self.heal)
+            logits = prediction.logits[row, allowed]
+            order = np.argsort(-logits, kind="stable")
+            if writing_first:
+                self.rivals = [int(t) for t in allowed[order[:8]]]
+            best = int(order[0])
+            token = int(allowed[best])
+            self.heal = self.heal[len(self.vocabulary.bytes[token]) :]
+            top = float(logits[best])
+            return token, top - (top + float(np.log(np.exp(logits - top).sum())))
+        if writing_first:
+            self.rivals = [int(t) for t in prediction.top_ids[row]]
+        return int(prediction.top_ids[row, 0]), float(prediction.top_logprobs[row, 0])
+
+    def write(self, token: int, logprob: float) -> bool:
+        """Append a token; True when the middle is finished."""
+        self.known.append(token)
+        self.logprobs.append(logprob)
+        return token == self.end or self.task.stop(self.middle) or self.room <= 0
+
+    def observe(self, kind: str, tokens: Sequence[int | None], changed: Sequence[int] = ()) -> None:
+        """Tell the observer, if there is one."""
+        if self.task.observe is not None:
+            self.task.observe(Trace(list(tokens), kind, list(changed)))
+
+    def result(self) -> Draft:
+        """The middle as it stands."""
+        tokens, logprobs = self.middle, list(self.logprobs)
+        ended = bool(tokens) and tokens[-1] == self.end
+        end_logprob = logprobs.pop() if ended else 0.0
+        return Draft(
+            tokens[:-1] if ended else tokens,
+            logprobs,
+            self.steps,
+            ended,
+            end_logprob,
+            self.rivals,
+            self.prefill_ms,
+            self.cached,
+        )
+
+
+def common_prefix(a: list[int], b: list[int]) -> int:
+    """Length of the longest common prefix."""
+    for i, (x, y) in enumerate(zip(a, b, strict=False)):
+        if x != y:
+            return i
+    return min(len(a), len(b))

@@ -1,0 +1,90 @@
+"""The parser in the loop: parses what a suggestion would make of the file, and says what it broke.
+
+Keeps the last parse of each language, so that the next request re-parses only what was typed in between.
+"""
+
+from __future__ import annotations
+
+import grammars
+from grammars import Source
+
+
+class Parser:
+    """Parses documents incrementally across requests."""
+
+    def __init__(self) -> None:
+        self._last: dict[str, Source] = {}
+
+    def parse(self, language: str, text: str) -> Source:
+        """`text` parsed, from the last parse of this language where the two are alike."""
+        last = self._last.get(language)
+        if last is None:
+            source = grammars.get(language).parse(text)
+        elif last.text == text:
+            source = last
+        else:
+            start, end, new_end = changed_span(last.text, text)
+            alike = len(text) - (new_end - start)
+            source = (
+                last.replace(start, end, text[start:new_end])
+                if 2 * alike > len(text)
+                else grammars.get(language).parse(text)
+            )
+        self._last[language] = source
+        return source
+
+    def close(self) -> None:
+        """Forget all parses."""
+        self._last.clear()
+
+
+class Verifier:
+    """Judges middles for one cursor: `before` is the file without the middle."""
+
+    def __init__(self, before: Source, offset: int) -> None:
+        self.before = before
+        self.offset = offset
+        self.parses = 0
+
+    def after(self, middle: str) -> Source:
+        """The file with `middle` in place."""
+        self.parses += 1
+        return self.before.replace(self.offset, self.offset, middle)
+
+    def holds(self, middle: str) -> bool:
+        """Never worse: no new error touches the middle and no more bytes are under errors than before."""
+        after = self.after(middle)
+        return not grammars.is_worse(self.before, after, self.offset, self.offset + len(middle))
+
+    def broken_spans(self, middle: str) -> list[tuple[int, int]]:
+        """Character spans of `middle` under new errors; all of it when the parser blames no place in it."""
+        after = self.after(middle)
+        start, end = self.offset, self.offset + len(middle)
+        spans = []
+        for error in grammars.new_errors(self.before, after, start, end):
+            a, b = max(error.start, start) - start, min(error.end, end) - start
+            spans.append((min(a, len(middle) - 1), max(b, a + 1)))
+        whole = (0, len(middle))
+        return spans if spans and any(s != whole for s in spans) else [whole]
+
+
+def changed_span(old: str, new: str) -> tuple[int, int, int]:
+    """The smallest replacement between two texts: (start, end in old, end in new)."""
+    start = _common(old, new)
+    limit = min(len(old), len(new)) - start
+    tail = _common(old[::-1][:limit], new[::-1][:limit]) if limit else 0
+    return start, len(old) - tail, len(new) - tail
+
+
+def _common(a: str, b: str) -> int:
+    """Length of the common prefix, by bisection over slices (memcmp, not a loop over characters)."""
+    low, high = 0, min(len(a), len(b))
+    if a[:high] == b[:high]:
+        return high
+    while high - low > 1:
+        middle = (low + high) // 2
+        if a[low:middle] == b[low:middle]:
+            low = middle
+        else:
+            high = middle
+    return low
