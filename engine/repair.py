@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 
+import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
@@ -102,7 +103,7 @@ class Repairer:
             if tried % 16 == 0:
                 cancel.check()
             after = source.replace(edit.start, edit.end, edit.new)
-            if after.severity < source.severity:
+            if grammars.progress(source, after):
                 found.append(Candidate(after, edit.start, edit.end, edit.new, edit.cost))
                 clean += not after.broken
         return _best(found)
@@ -130,7 +131,7 @@ class Repairer:
             for _ in range(2):
                 new = self.vocabulary.decode(draft.tokens)
                 after = source.replace(start, end, new)
-                if new.strip() and after.severity < source.severity:
+                if new.strip() and grammars.progress(source, after):
                     cost = float(len(edits_between(damaged, new)))
                     return [Candidate(after, start, end, new, cost)], steps
                 suspects = self._suspects(after, start, len(new), draft.tokens)

@@ -1,0 +1,2 @@
+; Bodies: where a cursor in an empty one expects several lines.
+(block) @body

@@ -1,0 +1,4 @@
+; Text that is prose to the parser.
+(comment) @comment
+(string_content) @string
+(string) @string

@@ -1,0 +1,192 @@
+"""A parsed text: an immutable snapshot that can be edited into another one by an incremental re-parse.
+
+Offsets are characters everywhere outside this file; tree-sitter counts bytes of UTF-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import tree_sitter
+
+from grammars.errors import ErrorNode, error_bytes, error_nodes
+from grammars.registry import Language
+
+STRIDE = 2048  # characters between two entries of the byte-offset table
+REPLACEMENT = "?"  # what a lone surrogate becomes: it is in no file, but an editor may send one
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally."""
+
+    language: Language
+    text: str
+    data: bytes
+    tree: tree_sitter.Tree
+
+    @classmethod
+    def parse(cls, language: Language, text: str) -> Source:
+        """Parse a whole text."""
+        text, data = encode(text)
+        return cls(language, text, data, language.parser.parse(data))
+
+    def replace(self, start: int, end: int, new: str) -> Source:
+        """This text with `text[start:end]` replaced by `new` (characters), re-parsed where it changed."""
+        new, fresh = encode(new)
+        first, last = self.byte(start), self.byte(end)
+        data = b"".join((self.data[:first], fresh, self.data[last:]))
+        tree = self.tree.copy()
+        stop = first + len(fresh)
+        tree.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
+        text = self.text[:start] + new + self.text[end:]
+        return Source(self.language, text, data, self.language.parser.parse(data, tree))
+
+    @cached_property
+    def _byte_table(self) -> list[int]:
+        table, at = [0], 0
+        for i in range(0, len(self.text), STRIDE):
+            at += len(self.text[i : i + STRIDE].encode())
+            table.append(at)
+        return table
+
+    @cached_property
+    def _ascii(self) -> bool:
+        return len(self.data) == len(self.text)
+
+    def byte(self, character: int) -> int:
+        """The byte offset of a character offset."""
+        if self._ascii:
+            return character
+        row = character // STRIDE
+        return self._byte_table[row] + len(self.text[row * STRIDE : character].encode())
+
+    def character(self, byte: int) -> int:
+        """The character offset of a byte offset."""
+        if self._ascii:
+            return byte
+        low, high = 0, len(self._byte_table) - 1
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if self._byte_table[middle] <= byte else (low, middle)
+        return low * STRIDE + len(self.data[self._byte_table[low] : byte].decode("utf-8", "ignore"))
+
+    @cached_property
+    def errors(self) -> tuple[ErrorNode, ...]:
+        """Every ERROR and MISSING node, outermost first, in the order of the text."""
+        if not self.tree.root_node.has_error:
+            return ()
+        return tuple(
+            ErrorNode(self.character(a), self.character(b), missing, expected, depth)
+            for a, b, missing, expected, depth in error_nodes(self.tree)
+        )
+
+    @cached_property
+    def error_bytes(self) -> int:
+        """Bytes under ERROR nodes, each counted once; a MISSING node counts 1."""
+        return error_bytes(self.tree) if self.tree.root_node.has_error else 0
+
+    @cached_property
+    def quiet(self) -> list[tuple[int, int, str]]:
+        """Spans of comments and strings in ascending order: (start, end, "comment" or "string")."""
+        cursor = tree_sitter.QueryCursor(self.language.query("quiet"))
+        found = []
+        for kind, nodes in cursor.captures(self.tree.root_node).items():
+            found += [(self.character(n.start_byte), self.character(n.end_byte), kind) for n in nodes]
+        return sorted(found)
+
+    def inside_comment_or_string(self, offset: int) -> str | None:
+        """Whether the cursor at `offset` is inside a "comment" or a "string"."""
+        for start, end, kind in self.quiet:
+            if start >= offset:
+                break
+            if offset < end or (kind == "comment" and offset == end and not self._line_break_before(offset)):
+                return kind
+        return None
+
+    def _line_break_before(self, offset: int) -> bool:
+        return self.text[offset - 1 : offset] == "\n"
+
+    def invites_block(self, offset: int) -> bool:
+        """Whether several lines are expected at the cursor: behind a block's opening, or in its empty body."""
+        from grammars.blocks import invites_block
+
+        return invites_block(self, offset)
+
+    @property
+    def broken(self) -> bool:
+        """Whether the text is broken (docs/regions.md says what that means for each language)."""
+        from grammars.validity import verdict
+
+        return verdict(self).broken
+
+    @property
+    def severity(self) -> tuple[int, int, int]:
+        """How broken, smaller is better, (0, 0, 0) when not: comparable before and after an edit."""
+        from grammars.validity import severity
+
+        return severity(self)
+
+    @cached_property
+    def problems(self) -> tuple[Problem, ...]:
+        """What a person should be told, one for each independent error; () when not broken."""
+        from grammars.problems import problems
+
+        return tuple(problems(self))
+
+    @cached_property
+    def regions(self) -> tuple[Region, ...]:
+        """Small spans that explain the errors, in ascending order, disjoint; () when not broken."""
+        from grammars.regions import regions
+
+        return tuple(regions(self))
+
+    def single_edits(self, region: Region) -> Iterator[TokenEdit]:
+        """Plausible small edits in a region, the most plausible first."""
+        from grammars.edits import single_edits
+
+        return single_edits(self, region)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as a person would name it, at `text[start:end]`."""
+
+    start: int
+    end: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A span in which an error can be mended."""
+
+    start: int
+    end: int
+    hint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEdit:
+    """Replace `text[start:end]` by `new`; `cost` counts changed tokens, plus what is implausible about it."""
+
+    start: int
+    end: int
+    new: str
+    cost: float
+
+
+def encode(text: str) -> tuple[str, bytes]:
+    """The text and its UTF-8; lone surrogates become "?", so that both have the same characters."""
+    try:
+        return text, text.encode()
+    except UnicodeEncodeError:
+        text = text.encode("utf-8", "replace").decode()
+        return text, text.encode()
+
+
+def point(data: bytes, offset: int) -> tree_sitter.Point:
+    """Row and column, both in bytes, of a byte offset."""
+    return tree_sitter.Point(data.count(b"\n", 0, offset), offset - (data.rfind(b"\n", 0, offset) + 1))

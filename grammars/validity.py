@@ -1,0 +1,136 @@
+"""What "broken" means, and how broken.
+
+Python: a text that the running interpreter's `ast` accepts is never broken. One that both reject is. Where only `ast`
+rejects, it is broken unless the error lies in syntax that is newer than the interpreter, which tree-sitter knows.
+Other languages: tree-sitter decides.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import warnings
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from grammars.source import Source
+
+# Node types of syntax that came after Python 3.11, and spellings without a node of their own.
+NEWER_NODES = frozenset({"type_parameter", "type_alias_statement"})
+NEWER_TEXT = re.compile(
+    rb"\btype\s+\w+.*=|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\{[^}]*['\"]"
+)
+MAX_AST = 2_000_000  # characters; above, tree-sitter decides alone
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a text is broken, and where Python's own parser stopped (characters; None when it did not)."""
+
+    broken: bool
+    message: str = ""
+    start: int | None = None
+    end: int | None = None
+
+
+def verdict(source: Source) -> Verdict:
+    """The contract's definition of broken."""
+    rejected = source.tree.root_node.has_error
+    if source.language.name != "python":
+        return Verdict(rejected)
+    if rejected and len(source.text) > MAX_AST:
+        return Verdict(True)
+    found = python_error(source.text)
+    if found is None:
+        return Verdict(False)
+    if not rejected and newer_than_interpreter(source, found):
+        return Verdict(False)
+    return found
+
+
+@lru_cache(maxsize=64)
+def python_error(text: str) -> Verdict | None:
+    """What `ast.parse` says of a text; None when it accepts."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            ast.parse(text)
+    except SyntaxError as error:
+        start = _offset(text, error.lineno, error.offset)
+        end = _offset(text, error.end_lineno, error.end_offset)
+        return Verdict(True, error.msg or "invalid syntax", start, max(end, start))
+    except (ValueError, RecursionError, MemoryError) as error:
+        # Null bytes, or nesting deeper than this interpreter reads: not a place, but not accepted either.
+        return None if isinstance(error, RecursionError | MemoryError) else Verdict(True, str(error), 0, 0)
+    return None
+
+
+LINE_BREAK = re.compile(r"\r\n|\r|\n")
+
+
+def _offset(text: str, line: int | None, column: int | None) -> int:
+    """The character offset of a 1-based line and column as SyntaxError gives them; clamped to the line."""
+    if not line or line < 1:
+        return len(text) if line is None else 0
+    start, row = 0, 1
+    for found in LINE_BREAK.finditer(text):
+        if row == line:
+            break
+        start, row = found.end(), row + 1
+    if row < line:
+        return len(text)
+    stop = LINE_BREAK.search(text, start)
+    width = (stop.start() if stop else len(text)) - start
+    return start + min(max((column or 1) - 1, 0), width)
+
+
+def newer_than_interpreter(source: Source, error: Verdict) -> bool:
+    """Whether `ast` stumbled over syntax that is newer than it: tree-sitter accepts, and the statement shows why."""
+    if "only supported in Python" in error.message:
+        return True
+    if "indent" in error.message:
+        return False
+    at = source.byte(min(error.start or 0, max(len(source.text) - 1, 0)))
+    node = source.tree.root_node.descendant_for_byte_range(at, at)
+    while node is not None and node.parent is not None and node.parent.parent is not None:
+        if node.type in NEWER_NODES or node.type in ("except_clause", "except_group_clause"):
+            break
+        if node.type.endswith(("_statement", "_definition")):
+            break
+        node = node.parent
+    if node is None:
+        return False
+    first = source.data.rfind(b"\n", 0, node.start_byte) + 1
+    last = source.data.find(b"\n", max(node.start_byte, at))
+    text = source.data[first : last if last >= 0 else len(source.data)]
+    return node.type in NEWER_NODES or NEWER_TEXT.search(text) is not None
+
+
+def severity(source: Source) -> tuple[int, int, int]:
+    """(level, outermost errors, bytes or characters under or after them): smaller is better, zeros when not broken."""
+    if source.tree.root_node.has_error:
+        outer = sum(1 for error in source.errors if not error.depth)
+        if source.language.name == "python" and python_error(source.text) is None:
+            return 0, 0, 0
+        return 2, outer, source.error_bytes
+    found = verdict(source)
+    if not found.broken:
+        return 0, 0, 0
+    return 1, 1, len(source.text) - (found.start or 0)
+
+
+def progress(before: Source, after: Source) -> bool:
+    """Whether an edit mended something: fewer errors, far fewer bytes under them, or Python reads on past the line."""
+    a, b = severity(before), severity(after)
+    if b[:2] < a[:2] or (b[:2] == a[:2] and b[2] * 2 <= a[2] and b[0] == 2):
+        return True
+    if before.language.name != "python" or b[:2] > a[:2]:
+        return False
+    old, new = verdict(before), verdict(after)
+    return new.start is not None and old.start is not None and _line(after, new.start) > _line(before, old.start)
+
+
+def _line(source: Source, offset: int) -> int:
+    return source.text.count("\n", 0, offset)

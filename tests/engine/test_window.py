@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+from engine.checkpoint import Checkpoint
+from engine.vocabulary import Vocabulary
+from engine.window import Budget, WindowBuilder
+from tests.conftest import ROOT
+
+CHECKPOINT = Checkpoint()
+VOCABULARY = Vocabulary(CHECKPOINT.tokenizer_file)
+RESERVED = CHECKPOINT.config.reserved
+BUILDER = WindowBuilder(VOCABULARY, RESERVED)
+LONG = (ROOT / "engine" / "checkpoint.py").read_text() * 3
+
+
+def test_the_layout_is_suffix_prefix_middle():
+    ids = BUILDER.build("a = (", ")\n").ids
+    assert ids == [
+        RESERVED.suffix,
+        *VOCABULARY.encode(")\n"),
+        RESERVED.prefix,
+        *VOCABULARY.encode("a = ("),
+        RESERVED.middle,
+    ]
+
+
+def test_damaged_text_stands_between_prefix_and_middle():
+    ids = BUILDER.build("a = ", "\n", broken="(1").ids
+    assert ids[-len(VOCABULARY.encode("(1")) - 2 :] == [RESERVED.broken, *VOCABULARY.encode("(1"), RESERVED.middle]
+
+
+def test_no_window_exceeds_its_budget_and_long_ones_use_it():
+    sizes = [len(BUILDER.build(LONG[:at], LONG[at:]).ids) for at in range(0, len(LONG), 397)]
+    assert max(sizes) <= Budget().total
+    assert sorted(sizes)[len(sizes) // 2] > 250
+
+
+def test_a_line_longer_than_the_budget_still_gives_a_window():
+    line = "x = [" + "12, " * 5000
+    ids = BUILDER.build(line, "]\n").ids
+    assert 100 < len(ids) <= Budget().total
+
+
+def test_typing_leaves_all_but_the_last_tokens_of_the_window_in_place():
+    at = LONG.index("def quantised", 12000)
+    typed = "    return self.cache[name]"
+    kept = []
+    before = BUILDER.build(LONG[:at] + typed[:1], LONG[at:]).ids
+    for n in range(2, len(typed) + 1):
+        ids = BUILDER.build(LONG[:at] + typed[:n], LONG[at:]).ids
+        same = next((i for i, (a, b) in enumerate(zip(before, ids, strict=False)) if a != b), len(ids))
+        kept.append(len(before) - same)
+        before = ids
+    assert max(kept) <= 4  # the growing word's tokens and <middle>
+
+
+def test_a_name_cut_by_the_cursor_is_healed():
+    window = BUILDER.build("x = json.lo", "(handle)\n")
+    assert window.heal == b"lo"
+    assert BUILDER.build("x = json.", "(handle)\n").heal == b""
+    assert BUILDER.build("x = retu", "").heal.decode().strip() != ""
+
+
+def test_crlf_and_emoji_and_emptiness_build_windows():
+    for prefix, suffix in (("", ""), ("a\r\n", "\r\nb"), ("s = '😀", "'"), ("\t", "\t")):
+        assert BUILDER.build(prefix, suffix).ids[-1] == RESERVED.middle
