@@ -274,8 +274,8 @@ class GraphBuilder:
     def _model(self) -> onnx.ModelProto:
         c = self.config
         info = helper.make_tensor_value_info
-        key = ["B", c.kv_heads, c.head_dim, self.capacity]
-        value = ["B", c.kv_heads, self.capacity, c.head_dim]
+        key: list[str | int] = ["B", c.kv_heads, c.head_dim, self.capacity]
+        value: list[str | int] = ["B", c.kv_heads, self.capacity, c.head_dim]
         inputs = [info(n, TensorProto.INT64, ["B", "T"]) for n in ("ids", "positions", "slots")]
         inputs += [
             info("mask", TensorProto.FLOAT, ["B", "T", self.capacity]),

@@ -146,8 +146,8 @@ class Writing:
     ) -> Prediction:
         """One counted step over T rows; every row is wanted."""
         self.steps += 1
-        one = [np.asarray(x, dtype=np.int64)[None] for x in (ids, positions, slots)]
-        return self.denoiser.forward(self.cache, *one, sees[None], np.arange(len(ids)))
+        row, at, slot = (np.asarray(x, dtype=np.int64)[None] for x in (ids, positions, slots))
+        return self.denoiser.forward(self.cache, row, at, slot, sees[None], np.arange(len(ids)))
 
     def choose(self, prediction: Prediction, row: int) -> tuple[int, float]:
         """The best next token at a row and its log-probability, within what healing and `first` allow."""

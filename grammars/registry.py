@@ -46,14 +46,14 @@ class Language:
     queries_from: str | None = None
 
     @cached_property
-    def tree_sitter(self) -> tree_sitter.Language:
+    def compiled(self) -> tree_sitter.Language:
         """The compiled grammar."""
         return tree_sitter.Language(self.grammar())
 
     @cached_property
     def parser(self) -> tree_sitter.Parser:
         """A parser; its calls hold no state between parses."""
-        return tree_sitter.Parser(self.tree_sitter)
+        return tree_sitter.Parser(self.compiled)
 
     def query(self, name: str) -> tree_sitter.Query:
         """The compiled query `queries/<language>/<name>.scm`."""
@@ -74,7 +74,7 @@ def _query(language: Language, name: str) -> tree_sitter.Query:
     if key not in _queries:
         folder = language.queries_from or language.name
         path = resources.files("grammars") / "queries" / folder / f"{name}.scm"
-        _queries[key] = tree_sitter.Query(language.tree_sitter, path.read_text(encoding="utf-8"))
+        _queries[key] = tree_sitter.Query(language.compiled, path.read_text(encoding="utf-8"))
     return _queries[key]
 
 
