@@ -20,7 +20,7 @@ NEAR = 2  # blank lines are skipped when a line's neighbour is asked for
 
 
 def regions(source: Source) -> list[Region]:
-    """Single lines or short spans in ascending order, disjoint."""
+    """Single lines, disjoint, the most telling first."""
     from grammars.source import Region
 
     if not source.broken:
@@ -33,7 +33,7 @@ def regions(source: Source) -> list[Region]:
         if len(wanted) >= MAX_REGIONS:
             break
     found: list[Region] = []
-    for row in sorted(wanted):
+    for row in wanted:
         start, end = lines.span(row)
         found.append(Region(start, end, wanted[row]))
     return found

@@ -138,7 +138,7 @@ class Source:
 
     @cached_property
     def regions(self) -> tuple[Region, ...]:
-        """Small spans that explain the errors, in ascending order, disjoint; () when not broken."""
+        """small spans that explain the errors, the most telling first, disjoint; () when not broken."""
         from grammars.regions import regions
 
         return tuple(regions(self))
