@@ -1,0 +1,150 @@
+"""Open documents: what the client's text is, exactly, and how it came to be so.
+
+A `Snapshot` is immutable: work in the background holds one, and compares its version before it says anything.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from lsprotocol import types
+from pygls.uris import to_fs_path
+
+import grammars
+from grammars import Language, Source
+from lsp_server.positions import Encoding, Lines
+
+Change = Literal["opened", "typed", "pasted", "deleted", "undone"]
+
+HISTORY = 64  # texts remembered, as hashes, to tell an undo from typing
+TYPED_AT_ONCE = 2  # characters besides blanks: a key and the closer that the editor adds
+SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change as it was applied: `length` characters at `start` became `new`."""
+
+    start: int
+    length: int
+    new: str
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A document at one version."""
+
+    uri: str
+    version: int
+    language: Language | None
+    text: str
+    lines: Lines
+    base: Source | None = field(default=None, repr=False, compare=False)
+    edit: Edit | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def path(self) -> str | None:
+        """The file's path; None for what is not in the file system."""
+        return to_fs_path(self.uri) if self.uri.startswith("file:") else None
+
+    @property
+    def newline(self) -> str:
+        """The line break that the document uses."""
+        found = re.search(r"\r\n|\n|\r", self.text)
+        return found.group() if found else "\n"
+
+    @cached_property
+    def source(self) -> Source:
+        """The text parsed, incrementally where the last version was. Only for documents that have a language."""
+        if self.language is None:
+            raise ValueError(f"{self.uri} has no language")
+        if self.base is not None and self.edit is not None and SURROGATE.search(self.text) is None:
+            e = self.edit
+            return self.base.replace(e.start, e.start + e.length, e.new)
+        return self.language.parse(self.text)
+
+    @property
+    def clean(self) -> str:
+        """The text as UTF-8 can carry it, character by character."""
+        return SURROGATE.sub("?", self.text)
+
+
+class Document:
+    """One open document; `snapshot` is its present state."""
+
+    def __init__(self, item: types.TextDocumentItem, encoding: Encoding) -> None:
+        language = grammars.language_id(item.language_id) or grammars.for_path(item.uri)
+        self.encoding = encoding
+        self.snapshot = Snapshot(item.uri, item.version, language, item.text, Lines(item.text, encoding))
+        self.last_change: Change = "opened"
+        self.cursor: int | None = None  # where the last change ended: the nearest thing to a cursor that LSP shows
+        self._seen: deque[int] = deque([hash(item.text)], maxlen=HISTORY)
+
+    def change(self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Edit]:
+        """Apply the client's changes in their order; returns them in characters."""
+        before = self.snapshot
+        text, lines, edits = before.text, before.lines, []
+        for change in changes:
+            if isinstance(change, types.TextDocumentContentChangePartial):
+                start, end = lines.offsets(change.range)
+            else:
+                start, end = 0, len(text)
+            edits.append(Edit(start, end - start, change.text))
+            text = text[:start] + change.text + text[end:]
+            if SURROGATE.search(change.text):
+                text = joined(text)
+            lines = Lines(text, self.encoding)
+        if not edits:
+            return []
+        base = before.__dict__.get("source")
+        one = edits[0] if len(edits) == 1 else None
+        self.snapshot = Snapshot(before.uri, version, before.language, text, lines, base if one else None, one)
+        self.last_change = self._kind(before.text, text, edits)
+        self.cursor = edits[-1].start + len(edits[-1].new)
+        self._seen.append(hash(text))
+        return edits
+
+    def _kind(self, old: str, new: str, edits: list[Edit]) -> Change:
+        if new == old:
+            return self.last_change
+        if len(new) < len(old):
+            return "deleted"
+        added = "".join(e.new for e in edits)
+        few = len("".join(added.split())) <= TYPED_AT_ONCE and len(new) - len(old) <= len(added)
+        if few and not any(e.length > TYPED_AT_ONCE for e in edits):
+            return "typed"
+        return "undone" if hash(new) in self._seen else "pasted"
+
+
+def joined(text: str) -> str:
+    """`text` with surrogates that meet made one character, as they are for the client."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
+
+
+class Documents:
+    """All open documents by URI."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Document] = {}
+        self.encoding: Encoding = "utf-16"
+
+    def __iter__(self) -> Iterator[Document]:
+        return iter(list(self._open.values()))
+
+    def open(self, item: types.TextDocumentItem) -> Document:
+        """Start to follow a document, or start again."""
+        document = self._open[item.uri] = Document(item, self.encoding)
+        return document
+
+    def get(self, uri: str) -> Document | None:
+        """The open document of this URI."""
+        return self._open.get(uri)
+
+    def close(self, uri: str) -> None:
+        """Stop following a document; unknown ones are fine."""
+        self._open.pop(uri, None)
