@@ -15,7 +15,7 @@ from typing import Literal
 import numpy as np
 
 from engine.denoiser import Cache, Denoiser, Prediction
-from engine.sampler import Draft, Task, Writing
+from engine.sampler import Choice, Draft, Task, Writing
 from engine.vocabulary import Vocabulary
 
 Rule = Literal["confidence", "entropy"]
@@ -44,11 +44,10 @@ class DenoiseSampler:
         finished = False
         while not finished and not w.out_of_time():
             size = min(self.block, w.room) if not w.heal else 1
-            tokens, logprobs = self._unmask(w, [None] * size)
-            for token, logprob in zip(tokens, logprobs, strict=True):
-                if token is None:  # out of time: what is known up to here still counts
+            for choice in self._unmask(w, [None] * size):
+                if choice is None:  # out of time: what is known up to here still counts
                     break
-                if finished := w.write(token, logprob):
+                if finished := w.write(choice):
                     break
         return w.result()
 
@@ -61,45 +60,40 @@ class DenoiseSampler:
         written = 0
         while written < len(draft) and not w.out_of_time():
             chunk = draft[written : written + self.block]
-            if None not in chunk:
-                for token in chunk:
-                    assert token is not None
-                    w.known.append(token)
-                    w.logprobs.append(0.0)
-            else:
-                filled, logprobs = self._unmask(w, chunk, allow_end=False)
-                if None in filled:
-                    break
-                for token, logprob in zip(filled, logprobs, strict=True):
-                    assert token is not None
-                    w.known.append(token)
-                    w.logprobs.append(logprob)
+            filled = self._unmask(w, chunk, may_end=False) if None in chunk else [as_choice(t) for t in chunk]
+            if None in filled:
+                break
+            for choice in filled:
+                assert choice is not None
+                w.known.append(choice.token)
+                w.logprobs.append(choice.logprob)
+                w.end_logprobs.append(choice.end_logprob)
             written += len(chunk)
         return w.result()
 
-    def _unmask(
-        self, w: Writing, block: list[int | None], allow_end: bool = True
-    ) -> tuple[list[int | None], list[float]]:
+    def _unmask(self, w: Writing, block: list[int | None], may_end: bool = True) -> list[Choice | None]:
         """Fill a block's masks (None). Known tokens that are not cached yet are committed by the first pass."""
-        block, logprobs = list(block), [0.0] * len(block)
+        block, chosen = list(block), [as_choice(t) for t in block]
         written = w.middle
         first = True
         while None in block and not w.out_of_time():
-            known = w.known[w.committed :] if first else []
-            prediction = self._forward(w, known, block)
+            fresh = w.known[w.committed :] if first else []
+            prediction = self._forward(w, fresh, block)
             if first:
                 w.commit(len(w.known))
-            # Row len(known) is the block's own copy of the last known token; it predicts block[0].
-            rows = [len(known) + i for i in range(len(block))]
-            choices = self._choices(w, prediction, rows, block, len(known) - 1 if first else None, allow_end)
+            # The last rows are the block's: its own copy of the last known token predicts block[0]. On the first pass
+            # the causal row of that token comes before them, and is the better judge of it.
+            rows = list(range(int(first), int(first) + len(block)))
+            choices = self._choices(w, prediction, rows, block, may_end)
             for i in self._sure(prediction, rows, choices):
-                block[i], logprobs[i] = choices[i]
+                block[i], chosen[i] = choices[i].token, choices[i]
             if w.end in block:
                 cut = block.index(w.end)
                 block[cut + 1 :] = [w.end] * (len(block) - cut - 1)
+                chosen[cut + 1 :] = [as_choice(w.end)] * (len(block) - cut - 1)
             first = False
             w.observe("unmask", [*written, *block])
-        return block, logprobs
+        return chosen
 
     def _forward(self, w: Writing, known: list[int], block: list[int | None]) -> Prediction:
         """Causal rows for `known`, then the block: a copy of the last known token and all but the block's last."""
@@ -114,7 +108,7 @@ class DenoiseSampler:
             sees[i, : start + i + 1] = True
         sees[n:, :last] = True
         sees[n:, last + 1 :] = True
-        return w.forward(ids, positions, slots, sees)
+        return w.forward(ids, positions, slots, sees, max(n - 1, 0))
 
     def _choices(
         self,
@@ -122,30 +116,25 @@ class DenoiseSampler:
         prediction: Prediction,
         rows: list[int],
         block: list[int | None],
-        causal_row: int | None,
-        allow_end: bool,
-    ) -> dict[int, tuple[int, float]]:
-        """The best token and its log-probability for each masked position."""
+        may_end: bool,
+    ) -> dict[int, Choice]:
+        """The best token for each masked position."""
         choices = {}
         for i, token in enumerate(block):
             if token is not None:
                 continue
-            row = rows[i]
-            if i == 0 and causal_row is not None:
-                row = causal_row  # the autoregressive row is the better judge of the first token
-            if i == 0 and allow_end and not w.middle:
+            row = rows[i] if i else 0
+            if i == 0 and may_end and not w.middle:
                 choices[i] = w.choose(prediction, row)
-                continue
-            top = prediction.top_ids[row]
-            pick = 0 if allow_end or int(top[0]) != w.end else 1
-            choices[i] = int(top[pick]), float(prediction.top_logprobs[row, pick])
+            else:
+                choices[i] = w.best(prediction, row, len(w.middle) + i, may_end)
         return choices
 
-    def _sure(self, prediction: Prediction, rows: list[int], choices: dict[int, tuple[int, float]]) -> list[int]:
+    def _sure(self, prediction: Prediction, rows: list[int], choices: dict[int, Choice]) -> list[int]:
         """Positions to unmask now: at least one."""
-        best = max(choices, key=lambda i: choices[i][1])
+        best = max(choices, key=lambda i: choices[i].logprob)
         if self.rule == "confidence":
-            return [i for i in choices if i == best or choices[i][1] >= np.log(self.bound)]
+            return [i for i in choices if i == best or choices[i].logprob >= np.log(self.bound)]
         order = sorted(choices, key=lambda i: float(prediction.entropy[rows[i]]))
         chosen, total = [order[0]], 0.0
         for i in order[1:]:
@@ -154,3 +143,8 @@ class DenoiseSampler:
                 break
             chosen.append(i)
         return chosen
+
+
+def as_choice(token: int | None) -> Choice | None:
+    """A token that was there before; None for a mask."""
+    return None if token is None else Choice(token, 0.0, 0.0)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +40,9 @@ class Task:
     """What a sampler is asked for.
 
     `ids` is the window up to and including `<middle>`; `heal` the bytes that the first tokens must spell; `stop` says
-    after each token whether the middle is long enough; `first` forces the first token (an alternative); `propose` may
-    give draft tokens for what follows the tokens it is shown; `deadline` is a `time.monotonic()` instant.
+    after each token whether the middle is long enough; `first` forces the first token (an alternative); `least` is the
+    number of tokens before which `<end>` is not chosen; `propose` may give draft tokens for what follows the tokens it
+    is shown; `deadline` is a `time.monotonic()` instant.
     """
 
     ids: list[int]
@@ -49,28 +50,42 @@ class Task:
     heal: bytes = b""
     stop: Callable[[list[int]], bool] = lambda tokens: False
     first: int | None = None
+    least: int = 0
     propose: Callable[[list[int]], list[int]] | None = None
     deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     observe: Observer | None = None
 
 
+class Choice(NamedTuple):
+    """A token for one position, its log-probability, and that of `<end>` there."""
+
+    token: int
+    logprob: float
+    end_logprob: float
+
+
 @dataclass(slots=True)
 class Draft:
     """A middle: its tokens without `<end>`, their log-probabilities, and what it cost.
 
-    `ended` tells whether the model itself said `<end>` (whose log-probability is then `end_logprob`); `rivals` are the
-    best first tokens, for alternatives.
+    `ended` tells whether the model itself said `<end>`; `end_logprobs[i]` is the log-probability of `<end>` in place of
+    token i, and behind the last one when `ended`; `rivals` are the best first tokens, for alternatives.
     """
 
     tokens: list[int]
     logprobs: list[float]
     steps: int
     ended: bool = False
-    end_logprob: float = 0.0
+    end_logprobs: list[float] = field(default_factory=list)
     rivals: list[int] = field(default_factory=list)
     prefill_ms: float = 0.0
     cached: int = 0
+
+    @property
+    def end_logprob(self) -> float:
+        """Of the `<end>` that the model said; 0 when it said none."""
+        return self.end_logprobs[-1] if self.ended else 0.0
 
 
 class Sampler(Protocol):
@@ -92,6 +107,7 @@ class Writing:
         self.known = list(task.ids)
         self.heal = task.heal
         self.logprobs: list[float] = []
+        self.end_logprobs: list[float] = []
         self.rivals: list[int] = []
         self.steps = 0
         started = time.perf_counter()
@@ -142,19 +158,20 @@ class Writing:
         return self.task.deadline is not None and time.monotonic() >= self.task.deadline
 
     def forward(
-        self, ids: list[int], positions: list[int], slots: list[int], sees: npt.NDArray[np.bool_]
+        self, ids: list[int], positions: list[int], slots: list[int], sees: npt.NDArray[np.bool_], first: int = 0
     ) -> Prediction:
-        """One counted step over T rows; every row is wanted."""
+        """One counted step over T rows; predictions for those from `first` on: the head is a fifth of a row's cost."""
         self.steps += 1
         row, at, slot = (np.asarray(x, dtype=np.int64)[None] for x in (ids, positions, slots))
-        return self.denoiser.forward(self.cache, row, at, slot, sees[None], np.arange(len(ids)))
+        return self.denoiser.forward(self.cache, row, at, slot, sees[None], np.arange(first, len(ids)))
 
-    def choose(self, prediction: Prediction, row: int) -> tuple[int, float]:
-        """The best next token at a row and its log-probability, within what healing and `first` allow."""
+    def choose(self, prediction: Prediction, row: int) -> Choice:
+        """The best next token at a row, within what healing, `first` and `least` allow."""
+        end_logprob = prediction.logprob(row, self.end)
         writing_first = len(self.known) == len(self.task.ids)
         if writing_first and self.task.first is not None:
             self.heal = self.heal[len(self.vocabulary.bytes[self.task.first]) :]
-            return self.task.first, prediction.logprob(row, self.task.first)
+            return Choice(self.task.first, prediction.logprob(row, self.task.first), end_logprob)
         if self.heal:
             allowed = self.vocabulary.spelling(self.heal)
             logits = prediction.logits[row, allowed]
@@ -165,16 +182,24 @@ class Writing:
             token = int(allowed[best])
             self.heal = self.heal[len(self.vocabulary.bytes[token]) :]
             top = float(logits[best])
-            return token, top - (top + float(np.log(np.exp(logits - top).sum())))
+            return Choice(token, top - (top + float(np.log(np.exp(logits - top).sum()))), end_logprob)
         if writing_first:
             self.rivals = [int(t) for t in prediction.top_ids[row]]
-        return int(prediction.top_ids[row, 0]), float(prediction.top_logprobs[row, 0])
+        return self.best(prediction, row, len(self.middle))
 
-    def write(self, token: int, logprob: float) -> bool:
+    def best(self, prediction: Prediction, row: int, index: int, may_end: bool = True) -> Choice:
+        """The likeliest token at a row for position `index` of the middle; `<end>` only where it may be."""
+        barred = not may_end or index < self.task.least
+        pick = 1 if barred and prediction.top_ids[row, 0] == self.end else 0
+        token, logprob = int(prediction.top_ids[row, pick]), float(prediction.top_logprobs[row, pick])
+        return Choice(token, logprob, prediction.logprob(row, self.end))
+
+    def write(self, choice: Choice) -> bool:
         """Append a token; True when the middle is finished."""
-        self.known.append(token)
-        self.logprobs.append(logprob)
-        return token == self.end or self.task.stop(self.middle) or self.room <= 0
+        self.known.append(choice.token)
+        self.logprobs.append(choice.logprob)
+        self.end_logprobs.append(choice.end_logprob)
+        return choice.token == self.end or self.task.stop(self.middle) or self.room <= 0
 
     def observe(self, kind: str, tokens: Sequence[int | None], changed: Sequence[int] = ()) -> None:
         """Tell the observer, if there is one."""
@@ -185,13 +210,12 @@ class Writing:
         """The middle as it stands."""
         tokens, logprobs = self.middle, list(self.logprobs)
         ended = bool(tokens) and tokens[-1] == self.end
-        end_logprob = logprobs.pop() if ended else 0.0
         return Draft(
             tokens[:-1] if ended else tokens,
-            logprobs,
+            logprobs[:-1] if ended else logprobs,
             self.steps,
             ended,
-            end_logprob,
+            self.end_logprobs,
             self.rivals,
             self.prefill_ms,
             self.cached,

@@ -58,10 +58,10 @@ class Scorer:
             for row in range(first, stop):
                 sees[row, :base] = True
                 sees[row, base + first - n : base + row - n + 1] = True
-        prediction = w.forward(ids, positions, slots, sees)
+        prediction = w.forward(ids, positions, slots, sees, n - 1)
         w.commit(len(w.known) - 1)
         totals = []
         for middle, (first, stop) in zip(group, spans, strict=True):
-            rows = [n - 1, *range(first, stop)]
+            rows = [0, *range(first - n + 1, stop - n + 1)]
             totals.append(sum(prediction.logprob(r, t) for r, t in zip(rows, [*middle, w.end], strict=True)))
         return totals

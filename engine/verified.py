@@ -69,16 +69,15 @@ class VerifiedSampler:
                 drafts, noise_behind_drafts = task.propose(w.known)[: max(w.room - 1, 0)], 0
             masks = min(self.policy.rows(), max(w.room - len(drafts) - 1, 0)) if not w.heal else 0
             known = w.known[w.committed :]
-            prediction = self._forward(w, known + drafts, masks)
-            finished, accepted = self._accept(w, prediction, len(known) - 1, drafts)
+            prediction = self._forward(w, known, drafts, masks)
+            finished, accepted = self._accept(w, prediction, drafts)
             self.policy.learn(noise_behind_drafts, accepted)
             w.commit(len(w.known) - 1)
             w.observe("verify", w.middle, range(len(w.middle) - accepted - 1, len(w.middle)))
             if finished:
                 break
             whole = accepted == len(drafts)
-            first_mask = len(known) + len(drafts)
-            drafts = self._sure(prediction, first_mask, masks) if whole else []
+            drafts = self._sure(prediction, 1 + len(drafts), masks) if whole else []
             noise_behind_drafts = masks if whole else 0
             if not whole:
                 self.policy.learn(masks, 0)
@@ -86,21 +85,23 @@ class VerifiedSampler:
                 w.observe("draft", [*w.middle, *drafts])
         return w.result()
 
-    def _forward(self, w: Writing, causal: list[int], masks: int) -> Prediction:
+    def _forward(self, w: Writing, known: list[int], drafts: list[int], masks: int) -> Prediction:
+        """Predictions behind the last known token, behind each draft and at each mask."""
+        causal = known + drafts
         start, n = w.committed, len(causal)
         at = np.arange(start, start + n + masks)
         sees = np.arange(start + n + masks)[None, :] <= at[:, None]
         sees[n:, start + n :] = True  # noise sees noise, in both directions
         ids = causal + [self.denoiser.config.reserved.mask] * masks
-        return w.forward(ids, at.tolist(), at.tolist(), sees)
+        return w.forward(ids, at.tolist(), at.tolist(), sees, len(known) - 1)
 
-    def _accept(self, w: Writing, prediction: Prediction, row: int, drafts: list[int]) -> tuple[bool, int]:
+    def _accept(self, w: Writing, prediction: Prediction, drafts: list[int]) -> tuple[bool, int]:
         """Write the tokens this pass is sure of: agreed drafts and one more. (finished, agreed drafts)."""
         for agreed in range(len(drafts) + 1):
-            token, logprob = w.choose(prediction, row + agreed)
-            if w.write(token, logprob):
+            choice = w.choose(prediction, agreed)
+            if w.write(choice):
                 return True, agreed
-            if agreed == len(drafts) or token != drafts[agreed]:
+            if agreed == len(drafts) or choice.token != drafts[agreed]:
                 return False, agreed
         raise AssertionError("unreachable: the last iteration returns")
 
