@@ -1,0 +1,228 @@
+"""The memory: files by language family, found by the longest match of what stands left of a hole.
+
+Code repeats itself locally (Hellendoorn and Devanbu 2017), so nearness counts: this file, its folder, the workspace.
+Languages are kept apart. A file's own remembered copy is never asked while that file is edited: it would give away the
+very text that is being written; the text around the cursor's line stands for it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import PurePath
+
+import numpy as np
+
+import grammars
+from engine.memory.match import Match
+from engine.memory.shelf import File, Segment, Shelf, Tokens
+from engine.memory.store import TokenStore
+from engine.vocabulary import Vocabulary
+
+MAX_TOKENS = 16_000_000  # about 1.3 million lines, 200 MB
+MAX_FILE = 1_000_000  # characters; larger files are data or generated
+SHORTEST = 2  # tokens that must agree
+PLACES = 64  # places looked at for one match
+AHEAD = 12  # tokens of a draft
+NEARNESS = (8.0, 3.0, 1.0)  # how much a place counts: in this file, its folder, the workspace
+AROUND = 60_000  # characters of the file being edited on either side of the cursor
+AGREES = 3  # tokens of the suffix looked for after a place
+REACH = 40  # tokens after a place in which the suffix may begin
+AGREEMENT = 4.0  # how much more a place counts where the suffix follows
+
+
+class Memory:
+    """Remembered files. Thread-safe: a scan may add files while completions look them up."""
+
+    def __init__(self, vocabulary: Vocabulary, store: TokenStore | None = None) -> None:
+        self.vocabulary = vocabulary
+        self.store = store
+        self._width = 2 if vocabulary.size < 65_535 else 4
+        self._shelves: dict[str, Shelf] = defaultdict(lambda: Shelf(self._width))
+        self._where: dict[str, tuple[str, int]] = {}
+        self._lock = threading.Lock()
+        self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory")
+        self._merging = False
+        self._current: tuple[tuple[str, str, str], tuple[Segment, ...]] | None = None
+        self.tokens = 0
+        self.lookups = 0
+        self.hits = 0
+
+    def remember(self, path: str, text: str) -> None:
+        """Add a file or replace its older text; it can be found when this returns. Other languages are left out."""
+        language = grammars.for_path(path)
+        if language is None or len(text) > MAX_FILE:
+            self.forget(path)
+            return
+        ids = self._encode(text)
+        with self._lock:
+            self._drop(path)
+            while self._where and self.tokens + len(ids) > MAX_TOKENS:
+                self._drop(next(iter(self._where)))  # the longest unchanged
+            self._shelves[family_of(language)].put(path, ids)
+            self._where[path] = (family_of(language), len(ids))
+            self.tokens += len(ids)
+            if self._shelves[family_of(language)].crowded and not self._merging:
+                self._merging = True
+                self._merger.submit(self._merge, self._shelves[family_of(language)])
+
+    def forget(self, path: str) -> None:
+        """Drop a file; unknown paths are fine."""
+        with self._lock:
+            self._drop(path)
+
+    def view(self, language: str, path: str | None, prefix: str, suffix: str, end: int) -> View:
+        """What a request at this cursor may look up; a place where the suffix follows at once votes for `end`."""
+        family = family_of(grammars.get(language))
+        shelf = self._shelves.get(family)
+        segments = shelf.segments if shelf else ()
+        around = self._around(path, prefix, suffix)
+        follows = self.vocabulary.encode(suffix[:200])[:AGREES]
+        return View(self, (*around, *segments), around, path, follows, end)
+
+    def propose(self, known: list[int], path: str | None) -> list[int]:
+        """A draft for what follows `known`: how the text went on after its longest match; [] when nothing matches."""
+        language = grammars.for_path(path or "x.py")
+        shelf = self._shelves.get(family_of(language)) if language else None
+        if not shelf or not shelf.segments:
+            return []
+        return View(self, shelf.segments, (), path, [], -1).match(known).ahead[:6]
+
+    def settle(self) -> None:
+        """Wait for merges under way."""
+        self._merger.submit(lambda: None).result()
+
+    def close(self) -> None:
+        """Stop the background work and close the store."""
+        self._merger.shutdown()
+        if self.store is not None:
+            self.store.close()
+
+    def stats(self) -> dict[str, int]:
+        """Counters for `stats`."""
+        return {
+            "memory_files": len(self._where),
+            "memory_tokens": self.tokens,
+            "memory_bytes": sum(s.nbytes for s in list(self._shelves.values())),
+            "memory_lookups": self.lookups,
+            "memory_hits": self.hits,
+        }
+
+    def _encode(self, text: str) -> Tokens:
+        if self.store is None:
+            return np.array(self.vocabulary.encode(text), dtype=np.uint32)
+        return self.store.tokens(text, self.vocabulary.encode)
+
+    def _drop(self, path: str) -> None:
+        family, size = self._where.pop(path, ("", 0))
+        if family:
+            self._shelves[family].drop(path)
+            self.tokens -= size
+
+    def _merge(self, shelf: Shelf) -> None:
+        try:
+            shelf.merge()
+        finally:
+            self._merging = False
+
+    def _around(self, path: str | None, prefix: str, suffix: str) -> tuple[Segment, ...]:
+        """The file being edited without the cursor's line, sorted anew only when another line is edited."""
+        above = prefix[: prefix.rfind("\n") + 1][-AROUND:]
+        line = suffix.find("\n")
+        below = suffix[line + 1 : line + 1 + AROUND] if line >= 0 else ""
+        key = (path or "", above, below)
+        if self._current is None or self._current[0] != key:
+            texts = [self._tokens(t) for t in (above, below)]
+            files = [File(path or "", t) for t in texts if len(t)]
+            self._current = (key, (Segment(files, self._width),) if files else ())
+        return self._current[1]
+
+    def _tokens(self, text: str) -> Tokens:
+        return np.array(self.vocabulary.encode(text), dtype=np.uint32)
+
+
+def family_of(language: grammars.Language) -> str:
+    """Languages that share their words: TypeScript may learn from JavaScript."""
+    return language.queries_from or language.name
+
+
+class View:
+    """One request's look-ups."""
+
+    def __init__(
+        self,
+        memory: Memory,
+        segments: tuple[Segment, ...],
+        own: tuple[Segment, ...],
+        path: str | None,
+        follows: list[int],
+        end: int,
+    ) -> None:
+        self.end = end
+        self.memory = memory
+        self.segments = segments
+        self.own = own
+        self.path = path
+        self.folder = str(PurePath(path).parent) if path else None
+        self.follows = np.array(follows, dtype=np.uint32)
+
+    def match(self, known: list[int]) -> Match:
+        """The longest match of the end of `known` (token ids), and what followed it."""
+        self.memory.lookups += 1
+        if not self.segments or len(known) < SHORTEST:
+            return Match()
+        query = self.segments[0].suffixes.query(known)
+        lengths = [s.suffixes.longest(query) for s in self.segments]
+        for length in sorted({n for n in lengths if n >= SHORTEST}, reverse=True)[:4]:
+            found = self._at(query, length, [s for s, n in zip(self.segments, lengths, strict=True) if n >= length])
+            if found is not None:
+                self.memory.hits += 1
+                return found
+        return Match()
+
+    def _at(self, query: bytes, length: int, segments: list[Segment]) -> Match | None:
+        weights: dict[int, float] = defaultdict(float)
+        count, nearest = 0, 2
+        best, ahead = 0.0, (segments[0], 0)
+        for segment in segments:
+            own = segment in self.own
+            places, among = segment.suffixes.places(query, length, PLACES)
+            seen = 0
+            for place in places.tolist():
+                file = segment.file(place)
+                if not file.alive or (file.path == self.path and not own) or place == 0:
+                    continue
+                token, agrees = self._next(segment, place)
+                if token == segment.wall:
+                    continue
+                near = 0 if own else 1 if str(PurePath(file.path).parent) == self.folder else 2
+                weight = NEARNESS[near]
+                if agrees:
+                    weight *= AGREEMENT
+                weights[token] += weight
+                nearest = min(nearest, near)
+                seen += 1
+                if weight > best:
+                    best, ahead = weight, (segment, place)
+            count += among if seen else 0
+        if not weights:
+            return None
+        total = sum(weights.values())
+        chances = {t: w / total for t, w in weights.items()}
+        return Match(length, count, nearest, chances, self._ahead(*ahead))
+
+    def _next(self, segment: Segment, place: int) -> tuple[int, bool]:
+        """The token after a place, `end` where the suffix follows at once, and whether it follows soon."""
+        after = segment.suffixes.stream[max(place - REACH, 0) : place][::-1]
+        token, n = int(after[0]), len(self.follows)
+        if not n or len(after) < n:
+            return token, False
+        for hit in np.flatnonzero(after[: len(after) - n + 1] == self.follows[0]).tolist():
+            if np.array_equal(after[hit : hit + n], self.follows[:n]):
+                return (token if hit else self.end), True
+        return token, False
+
+    def _ahead(self, segment: Segment, place: int) -> list[int]:
+        tokens: list[int] = segment.suffixes.stream[max(place - AHEAD, 0) : place][::-1].tolist()
+        return tokens[: tokens.index(segment.wall)] if segment.wall in tokens else tokens

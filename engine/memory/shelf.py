@@ -1,0 +1,117 @@
+"""Files of one language family in sorted streams: a few large ones, and small ones for what was edited lately.
+
+An edit sorts its own file again and nothing else; small streams are merged behind the scenes, and files that were
+replaced or forgotten stay in their stream, unseen, until a merge drops them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.memory.suffixes import Suffixes
+
+RECENT = 24  # single files before they are merged
+SEGMENT = 2_000_000  # tokens of a merged stream at most
+Tokens = npt.NDArray[np.uint32]
+
+
+@dataclass(eq=False, slots=True)
+class File:
+    """A remembered file; `alive` turns false when it is replaced or forgotten."""
+
+    path: str
+    tokens: Tokens
+    alive: bool = True
+
+
+class Segment:
+    """Some files in one sorted stream, a separator (which no context can match) before and after each."""
+
+    def __init__(self, files: list[File], width: int) -> None:
+        self.files = files
+        wall = np.array([(1 << 8 * width) - 1], dtype=np.uint32)
+        parts = [wall]
+        for file in files:
+            parts += [file.tokens, wall]
+        stream = np.concatenate(parts)
+        self.wall = int(wall[0])
+        self.suffixes = Suffixes(stream, width)
+        self._starts = np.cumsum([len(p) for p in parts])[:-1:2]
+
+    def file(self, place: int) -> File:
+        """The file that a backward index lies in."""
+        at = self.suffixes.size - 1 - place
+        return self.files[max(int(np.searchsorted(self._starts, at, side="right")) - 1, 0)]
+
+    @property
+    def living(self) -> list[File]:
+        """Files that were not replaced or forgotten since."""
+        return [f for f in self.files if f.alive]
+
+
+class Shelf:
+    """All files of one family. `put` and `drop` take effect at once; `merge` is for a background thread."""
+
+    def __init__(self, width: int) -> None:
+        self.width = width
+        self.files: dict[str, File] = {}
+        self.segments: tuple[Segment, ...] = ()
+        self._lock = threading.Lock()
+
+    def put(self, path: str, tokens: Tokens) -> None:
+        """Add a file or replace it."""
+        file = File(path, tokens)
+        fresh = Segment([file], self.width)
+        with self._lock:
+            self._bury(path)
+            self.files[path] = file
+            self.segments = (*(s for s in self.segments if s.living), fresh)
+
+    def drop(self, path: str) -> bool:
+        """Forget a file; whether it was there."""
+        with self._lock:
+            found = self._bury(path)
+            if found:
+                self.segments = tuple(s for s in self.segments if s.living)
+        return found
+
+    def _bury(self, path: str) -> bool:
+        file = self.files.pop(path, None)
+        if file is not None:
+            file.alive = False
+        return file is not None
+
+    @property
+    def crowded(self) -> bool:
+        """Whether a merge is due."""
+        return sum(len(s.files) == 1 for s in self.segments) > RECENT
+
+    def merge(self) -> None:
+        """Put small streams together, and streams that are mostly dead anew."""
+        old = [s for s in self.segments if s.suffixes.size < SEGMENT // 2 or 2 * len(s.living) < len(s.files)]
+        fresh = [Segment(group, self.width) for group in _groups(f for s in old for f in s.living)]
+        with self._lock:
+            self.segments = (*fresh, *(s for s in self.segments if s not in old))
+
+    @property
+    def nbytes(self) -> int:
+        """Memory of the streams and of the files' own tokens."""
+        return sum(s.suffixes.nbytes for s in self.segments) + sum(f.tokens.nbytes for f in self.files.values())
+
+
+def _groups(files: Iterable[File]) -> Iterator[list[File]]:
+    group: list[File] = []
+    size = 0
+    for file in files:
+        if group and size + len(file.tokens) > SEGMENT:
+            yield group
+            group, size = [], 0
+        group.append(file)
+        size += len(file.tokens)
+    if group:
+        yield group

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import threading
+
+import pytest
+
+from engine.memory import Memory
+from engine.memory.store import TokenStore
+from engine.vocabulary import Vocabulary
+
+END = 0
+LEDGER = "def restock(warehouse):\n    warehouse.zyxwvut_ledger.append_quarterly_figures(warehouse.region, 42)\n"
+
+
+@pytest.fixture
+def memory(vocabulary: Vocabulary):
+    m = Memory(vocabulary)
+    yield m
+    m.close()
+
+
+def ahead(memory: Memory, prefix: str, suffix: str = "\n", path: str | None = None, language: str = "python") -> str:
+    match = memory.view(language, path, prefix, suffix, END).match(memory.vocabulary.encode(prefix))
+    return memory.vocabulary.decode(match.ahead)
+
+
+CALL = "def audit(warehouse):\n    warehouse.zyxwvut_ledger."
+
+
+def test_a_remembered_line_is_found_at_once(memory):
+    memory.remember("a/ledger.py", LEDGER)
+    assert ahead(memory, CALL).startswith("append_quarterly_figures(warehouse.region")
+
+
+def test_a_forgotten_file_is_gone_at_once(memory):
+    memory.remember("ledger.py", LEDGER)
+    memory.forget("ledger.py")
+    assert "quarterly" not in ahead(memory, CALL)
+    assert memory.stats()["memory_files"] == 0
+
+
+def test_an_edit_replaces_what_the_file_said_before(memory):
+    memory.remember("ledger.py", LEDGER)
+    memory.remember("ledger.py", LEDGER.replace("append_quarterly_figures", "drop_all"))
+    assert ahead(memory, CALL).startswith("drop_all")
+
+
+def test_a_renamed_file_is_known_by_its_new_name_alone(memory):
+    memory.remember("old.py", LEDGER)
+    memory.forget("old.py")
+    memory.remember("new.py", LEDGER)
+    assert memory.stats()["memory_files"] == 1
+    assert ahead(memory, CALL, path="new.py") == ""
+
+
+def test_the_file_being_edited_never_gives_its_own_old_text_away(memory):
+    memory.remember("ledger.py", LEDGER)
+    assert "quarterly" not in ahead(memory, CALL, path="ledger.py")
+
+
+def test_the_file_being_edited_is_searched_around_the_cursors_line(memory):
+    above = "rows = fetch_ledger_rows(session, limit=PAGE)\n" * 2
+    assert ahead(memory, above + "rows = fetch_ledger_rows(session,").strip().startswith("limit=PAGE)")
+    assert ahead(memory, "rows = fetch_ledger_rows(session,", "\n" + above).strip().startswith("limit=PAGE)")
+
+
+def test_languages_are_kept_apart_and_script_languages_share(memory):
+    memory.remember("a.js", "ledger.appendQuarterlyFigures(region);\n")
+    assert ahead(memory, "ledger.append") == ""
+    assert "Quarterly" in ahead(memory, "ledger.append", language="typescript")
+
+
+def test_the_folder_counts_for_more_than_the_workspace(memory):
+    memory.remember("far/a.py", "ledger.totals.far_away()\n")
+    memory.remember("far/b.py", "ledger.totals.far_away()\n")
+    memory.remember("near/c.py", "ledger.totals.close_by()\n")
+    match = memory.view("python", "near/d.py", "ledger.totals.", "\n", END).match(
+        memory.vocabulary.encode("ledger.totals.")
+    )
+    best = max(match.chances, key=lambda t: match.chances[t])
+    assert memory.vocabulary.decode([best]).startswith("close")
+    assert match.near == 1
+
+
+def test_a_place_where_the_suffix_follows_at_once_votes_for_the_end(memory):
+    memory.remember("a.py", "total = count(items) + tax(items)\n")
+    view = memory.view("python", None, "total = count(items", ") + tax(items)\n", END)
+    match = view.match(memory.vocabulary.encode("total = count(items"))
+    assert max(match.chances, key=lambda t: match.chances[t]) == END
+
+
+def test_many_files_are_merged_and_every_one_is_still_found(memory):
+    for i in range(80):
+        memory.remember(f"pkg/m{i}.py", f"def unique_{i}_start(alpha_{i}):\n    return handle_{i}_finish(alpha_{i})\n")
+    memory.settle()
+    assert len(memory._shelves["python"].segments) < 60
+    for i in range(80):
+        found = ahead(memory, f"def unique_{i}_start(alpha_{i}):\n    return handle_{i}_")
+        assert found.startswith("finish"), i
+
+
+def test_a_thousand_replaced_files_leave_nothing_of_their_old_text(memory):
+    """A branch is switched."""
+    for i in range(1000):
+        memory.remember(f"m{i}.py", f"old_branch_name_{i % 7}.vanish()\n")
+    for i in range(1000):
+        memory.remember(f"m{i}.py", f"new_branch_name_{i % 7}.appear()\n")
+    memory.settle()
+    assert "vanish" not in ahead(memory, "old_branch_name_3.")
+    assert ahead(memory, "new_branch_name_3.").startswith("appear")
+
+
+def test_huge_files_and_other_kinds_of_files_are_left_out(memory):
+    memory.remember("big.py", "x = 1\n" * 500_000)
+    memory.remember("notes.txt", "warehouse.ledger.append()\n")
+    memory.remember(".env", "SECRET=hunter2\n")
+    assert memory.stats()["memory_files"] == 0
+
+
+def test_threads_may_remember_while_others_look_up(memory):
+    failures = []
+
+    def write(part: int) -> None:
+        try:
+            for i in range(60):
+                memory.remember(f"{part}/{i}.py", LEDGER.replace("region", f"region_{part}_{i}"))
+        except Exception as failure:  # the assertion below shows it
+            failures.append(failure)
+
+    writers = [threading.Thread(target=write, args=(n,)) for n in range(2)]
+    for w in writers:
+        w.start()
+    while any(w.is_alive() for w in writers):
+        ahead(memory, CALL)
+    assert not failures
+    assert memory.stats()["memory_files"] == 120
+
+
+def test_a_second_start_reads_tokens_from_a_private_cache(vocabulary, tmp_path):
+    file = tmp_path / "cache" / "memory.sqlite"
+    with_store = Memory(vocabulary, TokenStore(file, "model"))
+    with_store.remember("a.py", LEDGER)
+    with_store.close()
+    assert stat.S_IMODE(os.stat(file).st_mode) == 0o600
+
+    def never(text: str) -> list[int]:
+        raise AssertionError("tokenised again")
+
+    store = TokenStore(file, "model")
+    assert store.tokens(LEDGER, never).tolist() == vocabulary.encode(LEDGER)
+    other = TokenStore(file, "another tokenizer")
+    with pytest.raises(AssertionError, match="tokenised again"):
+        other.tokens(LEDGER, never)
+
+
+def test_a_damaged_or_unwritable_cache_costs_time_and_nothing_else(vocabulary, tmp_path):
+    damaged = tmp_path / "memory.sqlite"
+    damaged.write_bytes(b"junk" * 4096)
+    blocked = tmp_path / "file"
+    blocked.write_text("not a folder")
+    for file in (damaged, blocked / "memory.sqlite"):
+        memory = Memory(vocabulary, TokenStore(file, "model"))
+        memory.remember("a.py", LEDGER)
+        assert ahead(memory, CALL).startswith("append_quarterly")
+        memory.close()
+
+
+def test_two_engines_share_one_cache(vocabulary, tmp_path):
+    file = tmp_path / "memory.sqlite"
+    one, two = (Memory(vocabulary, TokenStore(file, "m")) for _ in range(2))
+    for i in range(100):
+        one.remember(f"a{i}.py", f"value_{i} = {i}\n")
+        two.remember(f"b{i}.py", f"value_{i} = {i}\n")
+    one.close()
+    two.close()
+    rows = sqlite3.connect(file).execute("SELECT COUNT(*) FROM files").fetchone()[0]
+    assert rows == 100
