@@ -8,7 +8,7 @@ STAMPS := $(VENV)/.stamps
 
 try: setup
 	$(BIN)/remask doctor
-	$(BIN)/remask complete examples/cart.py --line 15 --column 16
+	$(BIN)/remask complete examples/cart.py --line 15 --column 21
 	$(BIN)/remask repair examples/broken_cart.py || true
 	@echo "Try it on a file of yours: $(BIN)/remask demo FILE --line L --column C"
 
