@@ -17,7 +17,7 @@ from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.denoise import DenoiseSampler
 from engine.denoiser import Cache
-from engine.memory import Memory, look_back
+from engine.memory import Match, Memory, look_back
 from engine.sampler import Draft, Observer, Sampler, Task
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
@@ -71,12 +71,14 @@ class Completer:
         window = self.windows.build(request.prefix, request.suffix)
         cache = self.caches.get(window.ids)
         clock.lap("window")
+        recall = self._recall(request, window)
         task = Task(
             ids=window.ids,
             max_tokens=max(request.max_tokens, 0),
             heal=window.heal,
             stop=self._stop(window, multiline, request.prefix),
-            propose=self._propose(request.path),
+            recall=recall,
+            propose=self._propose(recall),
             deadline=request.deadline,
             cancel=cancel,
             observe=observe,
@@ -120,11 +122,28 @@ class Completer:
             rivals = [rivals[i] for i in np.argsort(np.arange(len(rivals)) - noise)]
         return rivals
 
-    def _propose(self, path: str | None) -> Callable[[list[int]], list[int]]:
-        memory = self.memory
-        if memory is None:
+    def _recall(self, request: CompleteRequest, window: Window) -> Callable[[list[int]], Match] | None:
+        """Asks the memory about the token after those known; asked twice, it answers from its last look-up."""
+        if self.memory is None:
+            return None
+        end = self.denoise.denoiser.config.reserved.end
+        view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end)
+        size = len(window.ids)
+        last: tuple[list[int], Match] = ([], Match())
+
+        def recall(known: list[int]) -> Match:
+            nonlocal last
+            text = window.left + known[size:]
+            if last[0] != text:
+                last = (text, view.match(text))
+            return last[1]
+
+        return recall
+
+    def _propose(self, recall: Callable[[list[int]], Match] | None) -> Callable[[list[int]], list[int]]:
+        if recall is None:
             return look_back
-        return lambda known: memory.propose(known, path) or look_back(known)
+        return lambda known: recall(known).draft or look_back(known)
 
     def _text(self, window: Window, tokens: list[int]) -> str:
         """The middle's text without the bytes that healing spelled again."""

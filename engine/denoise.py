@@ -127,7 +127,7 @@ class DenoiseSampler:
             if i == 0 and may_end and not w.middle:
                 choices[i] = w.choose(prediction, row)
             else:
-                choices[i] = w.best(prediction, row, len(w.middle) + i, may_end)
+                choices[i] = w.best(prediction, row, block[:i], may_end)
         return choices
 
     def _sure(self, prediction: Prediction, rows: list[int], choices: dict[int, Choice]) -> list[int]:

@@ -17,6 +17,9 @@ import numpy.typing as npt
 
 from engine.cancellation import CancelToken
 from engine.denoiser import Cache, Denoiser, Prediction
+from engine.graph import TOP
+from engine.memory.match import Match
+from engine.memory.mixture import mix
 from engine.vocabulary import Vocabulary
 
 PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in
@@ -41,8 +44,9 @@ class Task:
 
     `ids` is the window up to and including `<middle>`; `heal` the bytes that the first tokens must spell; `stop` says
     after each token whether the middle is long enough; `first` forces the first token (an alternative); `least` is the
-    number of tokens before which `<end>` is not chosen; `propose` may give draft tokens for what follows the tokens it
-    is shown; `deadline` is a `time.monotonic()` instant.
+    number of tokens before which `<end>` is not chosen; `deadline` is a `time.monotonic()` instant. `recall` asks the
+    workspace's memory about the token after those it is shown, to be mixed into the denoiser's distribution; `propose`
+    may give draft tokens for what follows them.
     """
 
     ids: list[int]
@@ -51,6 +55,7 @@ class Task:
     stop: Callable[[list[int]], bool] = lambda tokens: False
     first: int | None = None
     least: int = 0
+    recall: Callable[[list[int]], Match] | None = None
     propose: Callable[[list[int]], list[int]] | None = None
     deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
@@ -172,27 +177,43 @@ class Writing:
         if writing_first and self.task.first is not None:
             self.heal = self.heal[len(self.vocabulary.bytes[self.task.first]) :]
             return Choice(self.task.first, prediction.logprob(row, self.task.first), end_logprob)
+        ranked = self._ranked(prediction, row, self.known)
+        if writing_first:
+            self.rivals = [token for token, _ in ranked]
+        choice = self._pick(ranked, len(self.middle) < self.task.least, prediction, row)
         if self.heal:
+            self.heal = self.heal[len(self.vocabulary.bytes[choice.token]) :]
+        return choice
+
+    def best(self, prediction: Prediction, row: int, block: Sequence[int | None], may_end: bool = True) -> Choice:
+        """The likeliest token behind `block`, what the block holds left of a mask; `<end>` only where it may be."""
+        left = None if None in block else [*self.known, *(t for t in block if t is not None)]
+        barred = not may_end or len(self.middle) + len(block) < self.task.least
+        return self._pick(self._ranked(prediction, row, left), barred, prediction, row)
+
+    def _pick(self, ranked: list[tuple[int, float]], barred: bool, prediction: Prediction, row: int) -> Choice:
+        token, logprob = ranked[1 if barred and ranked[0][0] == self.end else 0]
+        end_logprob = next((p for t, p in ranked if t == self.end), None)
+        return Choice(token, logprob, prediction.logprob(row, self.end) if end_logprob is None else end_logprob)
+
+    def _ranked(self, prediction: Prediction, row: int, left: list[int] | None) -> list[tuple[int, float]]:
+        """The likeliest tokens and their log-probabilities, best first: the denoiser's, or the mixture's.
+
+        The memory is asked where everything to the left is known (`left`, the window included).
+        """
+        match = Match() if self.task.recall is None or left is None else self.task.recall(left)
+        ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])
+        if self.heal and left is self.known:
             allowed = self.vocabulary.spelling(self.heal)
             logits = prediction.logits[row, allowed]
-            order = np.argsort(-logits, kind="stable")
-            if writing_first:
-                self.rivals = [int(t) for t in allowed[order[:8]]]
-            best = int(order[0])
-            token = int(allowed[best])
-            self.heal = self.heal[len(self.vocabulary.bytes[token]) :]
-            top = float(logits[best])
-            return Choice(token, top - (top + float(np.log(np.exp(logits - top).sum()))), end_logprob)
-        if writing_first:
-            self.rivals = [int(t) for t in prediction.top_ids[row]]
-        return self.best(prediction, row, len(self.middle))
-
-    def best(self, prediction: Prediction, row: int, index: int, may_end: bool = True) -> Choice:
-        """The likeliest token at a row for position `index` of the middle; `<end>` only where it may be."""
-        barred = not may_end or index < self.task.least
-        pick = 1 if barred and prediction.top_ids[row, 0] == self.end else 0
-        token, logprob = int(prediction.top_ids[row, pick]), float(prediction.top_logprobs[row, pick])
-        return Choice(token, logprob, prediction.logprob(row, self.end))
+            top = float(logits.max())
+            base = top + float(np.log(np.exp(logits - top).sum()))
+            ids = allowed[np.argsort(-logits, kind="stable")[:TOP]].tolist()
+            match = match.among(set(allowed.tolist())) if match.chances else match
+        elif not match.chances:
+            return list(zip(ids, prediction.top_logprobs[row].tolist(), strict=True))
+        scores = {t: float(prediction.logits[row, t]) - base for t in [*ids, *match.chances]}
+        return mix(match, float(prediction.entropy[row]), scores) if match.chances else list(scores.items())
 
     def write(self, choice: Choice) -> bool:
         """Append a token; True when the middle is finished."""

@@ -33,11 +33,13 @@ class Window:
     """Token ids up to and including `<middle>`, and the bytes that the first tokens of the middle must spell.
 
     `heal` is the part of a name that was cut off the prefix's end: its token was dropped, so the middle's first tokens
-    have to spell it again before they say anything new.
+    have to spell it again before they say anything new. `left` are the prefix's tokens alone, which the workspace's
+    memory looks for.
     """
 
     ids: list[int]
     heal: bytes
+    left: list[int]
 
 
 class WindowBuilder:
@@ -55,7 +57,7 @@ class WindowBuilder:
         damaged = [] if broken is None else [r.broken, *self.vocabulary.encode(broken)[: self.budget.broken]]
         room = self.budget.total - len(after) - len(damaged) - 3
         before, cut = self._prefix(prefix, room, heal and broken is None)
-        return Window([r.suffix, *after, r.prefix, *before, *damaged, r.middle], cut)
+        return Window([r.suffix, *after, r.prefix, *before, *damaged, r.middle], cut, before)
 
     def _suffix(self, suffix: str) -> list[int]:
         limit = self.budget.suffix

@@ -81,14 +81,6 @@ class Memory:
         follows = self.vocabulary.encode(suffix[:200])[:AGREES]
         return View(self, (*around, *segments), around, path, follows, end)
 
-    def propose(self, known: list[int], path: str | None) -> list[int]:
-        """A draft for what follows `known`: how the text went on after its longest match; [] when nothing matches."""
-        language = grammars.for_path(path or "x.py")
-        shelf = self._shelves.get(family_of(language)) if language else None
-        if not shelf or not shelf.segments:
-            return []
-        return View(self, shelf.segments, (), path, [], -1).match(known).ahead[:6]
-
     def settle(self) -> None:
         """Wait for merges under way."""
         self._merger.submit(lambda: None).result()

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+LONG = 6  # tokens of a match that may be drafted from at length
+SHORT_DRAFT = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Match:
@@ -27,6 +30,11 @@ class Match:
         total = sum(kept.values())
         ahead = self.ahead if self.ahead and self.ahead[0] in allowed else []
         return replace(self, chances={t: p / total for t, p in kept.items()}, ahead=ahead)
+
+    @property
+    def draft(self) -> list[int]:
+        """As much of `ahead` as is worth a row each of the next pass: a short match goes wrong soon."""
+        return self.ahead[: SHORT_DRAFT if self.length < LONG else len(self.ahead)]
 
     @property
     def share(self) -> float:
