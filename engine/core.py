@@ -22,7 +22,7 @@ from engine.device import choose
 from engine.errors import BadRequestError
 from engine.memory import Memory
 from engine.repair import Repairer
-from engine.sampler import Observer, Sampler
+from engine.sampler import Observer, Sampler, Task, Writing
 from engine.types import CompleteAnswer, CompleteRequest, Completion, Repair, RepairAnswer, RepairRequest
 from engine.verified import VerifiedSampler
 from engine.verify import Parser
@@ -144,6 +144,14 @@ class Engine:
         self.counters.repairs += 1
         self._count(answer.steps, started)
         return answer
+
+    def warm(self, request: CompleteRequest, cancel: CancelToken | None = None) -> None:
+        """Parse and prefill what a completion at this cursor will need; stopped half-way, it keeps what it has done."""
+        self._check(request.language, request.prefix, request.suffix)
+        self.parser.parse(request.language, request.prefix + request.suffix)
+        window = self.completer.windows.build(request.prefix, request.suffix)
+        task = Task(window.ids, cancel=cancel or CancelToken())
+        Writing(self.denoiser, self.vocabulary, self.caches.get(window.ids), task)
 
     def stats(self) -> dict[str, object]:
         """Counters since the start: requests, steps, tokens, cache and memory."""

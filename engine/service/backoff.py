@@ -1,0 +1,40 @@
+"""How long to wait before an engine that failed is started again."""
+
+from __future__ import annotations
+
+import time
+
+FIRST_SECONDS = 0.2
+MOST_SECONDS = 30.0
+GOOD_SECONDS = 60.0  # an engine that lived this long has made up for earlier failures
+
+
+class Backoff:
+    """Doubles with each failure in a row; times are `time.monotonic()`, so a clock that jumps does no harm."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self._not_before = 0.0
+        self._started = 0.0
+
+    @property
+    def left(self) -> float:
+        """Seconds until the next attempt."""
+        return max(self._not_before - time.monotonic(), 0.0)
+
+    def success(self) -> None:
+        """An engine is there."""
+        self._started = time.monotonic()
+
+    def failure(self) -> None:
+        """An engine died, or could not be started."""
+        now = time.monotonic()
+        if self._started and now - self._started > GOOD_SECONDS:
+            self.failures = 0
+        self._started = 0.0
+        self.failures += 1
+        self._not_before = now + min(FIRST_SECONDS * 2 ** (self.failures - 1), MOST_SECONDS)
+
+    def reset(self) -> None:
+        """Forget all failures."""
+        self.failures, self._not_before = 0, 0.0

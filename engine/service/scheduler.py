@@ -1,0 +1,186 @@
+"""Which request the engine works on next. Plain data: no sockets, no threads, no clock.
+
+A person waiting (`INVOKED`) comes before what was asked in passing (`AUTOMATIC`), then the workspace's memory, repairs
+computed ahead, and contexts prefilled ahead. Within a rank documents take turns. The newest request of a document and
+kind supersedes the older ones; a repair or a prefill under way gives way to anything more urgent and is taken up again.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections import OrderedDict
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from engine.cancellation import CancelToken
+from engine.errors import EngineUnavailableError
+
+MAX_QUEUED = 256
+MAX_QUEUED_OF_ONE = 64
+MAX_QUEUED_BYTES = 64_000_000
+MAX_PREEMPTIONS = 3  # then a repair runs to its end, or someone who types without pause would starve it
+REMEMBERED_TURNS = 1024
+
+
+class Rank(enum.IntEnum):
+    """Urgency; the lowest runs first."""
+
+    INVOKED = 0
+    AUTOMATIC = 1
+    MEMORY = 2
+    REPAIR = 3
+    WARM = 4
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request of one connection (`owner`). `fate` says why its token was cancelled: it decides the reply."""
+
+    owner: Hashable
+    id: int
+    kind: str
+    rank: Rank
+    body: Any
+    document: str | None = None
+    budget: float = 60.0  # seconds to answer in
+    size: int = 0  # bytes it holds while it waits
+    trace: bool = False
+    deadline: float | None = None  # a `time.monotonic()` instant
+    cancel: CancelToken = field(default_factory=CancelToken)
+    fate: str = ""  # "", "superseded", "cancelled", "preempted", "gone", "expired", "crowded"
+    preemptions: int = 0
+
+    @property
+    def place(self) -> tuple[Hashable, str | None]:
+        """The document whose turn it is."""
+        return self.owner, self.document
+
+    def end(self, fate: str) -> None:
+        """Ask it to stop after the current forward pass."""
+        self.fate = fate
+        self.cancel.cancel()
+
+
+class Scheduler:
+    """A bounded queue and the job that is running."""
+
+    def __init__(self, most: int = MAX_QUEUED, most_of_one: int = MAX_QUEUED_OF_ONE) -> None:
+        self.most = most
+        self.most_of_one = most_of_one
+        self.running: Job | None = None
+        self._queue: list[Job] = []  # in order of arrival
+        self._turns: OrderedDict[tuple[Hashable, str | None], int] = OrderedDict()
+        self._turn = 0
+
+    def __len__(self) -> int:
+        return len(self._queue)
+
+    def __iter__(self) -> Iterator[Job]:
+        return iter(list(self._queue))
+
+    @property
+    def bytes(self) -> int:
+        """What the waiting requests hold."""
+        return sum(job.size for job in self._queue)
+
+    def add(self, job: Job) -> list[Job]:
+        """Queue a job; returns those that left the queue for it (`fate` says why), for their owners to be told.
+
+        Raises `EngineUnavailableError` when there is no room and nothing less urgent to give up.
+        """
+        out = self._supersede(job)
+        while self._is_full(job):
+            loser = self._least(job)
+            if loser is None:
+                raise EngineUnavailableError(
+                    f"the engine is busy: {len(self._queue)} requests are waiting; try again in a moment"
+                )
+            self._queue.remove(loser)
+            loser.end("crowded")
+            out.append(loser)
+        self._queue.append(job)
+        if self.running and self._gives_way(self.running, job):
+            self.running.end("preempted")
+        return out
+
+    def next(self) -> Job | None:
+        """Take the most urgent job and declare it running; of equals, the document that has waited longest."""
+        if not self._queue:
+            return None
+        job = min(self._queue, key=lambda j: (j.rank, self._turns.get(j.place, 0)))
+        self._queue.remove(job)
+        self.running = job
+        self._turn += 1
+        self._turns[job.place] = self._turn
+        self._turns.move_to_end(job.place)
+        while len(self._turns) > REMEMBERED_TURNS:
+            self._turns.popitem(last=False)
+        return job
+
+    def finish(self) -> None:
+        """The running job is done."""
+        self.running = None
+
+    def take_up_again(self, job: Job) -> None:
+        """Put a preempted job back at the head of the queue."""
+        job.fate, job.cancel = "", CancelToken()
+        job.preemptions += 1
+        self._queue.insert(0, job)
+
+    def drop(self, job: Job, fate: str) -> bool:
+        """End one job, waiting or running; True when it was waiting, so that nobody else will reply to it."""
+        if job in self._queue:
+            self._queue.remove(job)
+            job.end(fate)
+            return True
+        if job is self.running:
+            job.end(fate)
+        return False
+
+    def drop_all(self, owner: Hashable) -> None:
+        """End everything a connection asked for: nobody is left to tell."""
+        for job in [*self._queue, *([self.running] if self.running else [])]:
+            if job.owner == owner:
+                self.drop(job, "gone")
+        for place in [place for place in self._turns if place[0] == owner]:
+            del self._turns[place]
+
+    def find(self, owner: Hashable, id: int) -> Job | None:
+        """A job by the id that its owner gave it."""
+        jobs = [*self._queue, *([self.running] if self.running else [])]
+        return next((j for j in jobs if j.owner == owner and j.id == id), None)
+
+    def _gives_way(self, running: Job, job: Job) -> bool:
+        """Whether the running job stops for `job`; a prefill loses nothing by it, a repair starts anew."""
+        if running.fate or running.rank < Rank.REPAIR or running.rank <= job.rank:
+            return False
+        return running.rank is Rank.WARM or running.preemptions < MAX_PREEMPTIONS
+
+    def _supersede(self, job: Job) -> list[Job]:
+        """Older requests of the same kind for the same document are stale."""
+        if job.document is None or job.rank is Rank.MEMORY:
+            return []
+
+        def stale(other: Job) -> bool:
+            return other.place == job.place and other.kind == job.kind
+
+        out = [other for other in self._queue if stale(other)]
+        for other in out:
+            self._queue.remove(other)
+            other.end("superseded")
+        if self.running and stale(self.running):
+            self.running.end("superseded")
+        return out
+
+    def _is_full(self, job: Job) -> bool:
+        of_one = sum(1 for other in self._queue if other.owner == job.owner)
+        too_much = bool(self._queue) and self.bytes + job.size > MAX_QUEUED_BYTES
+        return len(self._queue) >= self.most or of_one >= self.most_of_one or too_much
+
+    def _least(self, job: Job) -> Job | None:
+        """The oldest of the least urgent jobs that may be given up for `job`; memory is never given up."""
+        of_one = [other for other in self._queue if other.owner == job.owner]
+        where = of_one if len(of_one) >= self.most_of_one else self._queue
+        lesser = [o for o in where if o.rank not in (Rank.INVOKED, Rank.MEMORY) and o.rank >= job.rank]
+        return max(lesser, key=lambda o: o.rank, default=None)
