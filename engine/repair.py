@@ -1,47 +1,43 @@
-"""Repair: find the broken region, try small edits and denoised text, keep what the parser accepts, offer the least.
+"""Repair: find what is broken, try small edits and denoised text, keep what the parser accepts, offer the least.
 
-Errors are mended one region at a time, first in the file first. A candidate counts only when the whole file, re-parsed,
-is less broken than before; ties are broken by how likely the denoiser finds the mended lines, given the damaged ones.
-Bytes outside the regions are never touched.
+Errors are mended one top-level unit at a time (grammars/units.py), so that one does not hide another. A candidate
+counts only when its unit parses; what is offered has been parsed as a whole file. Survivors are ranked by their edits'
+cost and by how likely the denoiser finds the mended lines, given the damaged ones. Bytes outside the edits are never
+touched.
 """
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 
-import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
 from engine.denoise import DenoiseSampler
 from engine.differences import edits_between
-from engine.sampler import Observer, Sampler, Task
-from engine.scoring import Scorer
+from engine.repair_drafts import Drafter
+from engine.repair_rank import Ranker
+from engine.repair_search import Fix, Search, deadline_check
+from engine.sampler import Observer, Sampler
 from engine.types import Repair, RepairAnswer, RepairRequest
 from engine.verify import Parser
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
-from grammars import Region, Source
+from grammars import Fault, Source
 
-MAX_ROUNDS = 16  # errors mended in one file
-MAX_EDITS = 600  # small edits tried at one region
-RANKED = 6  # survivors that the denoiser compares
-COST_MARGIN = 1.0  # a candidate this much costlier than the cheapest is not compared
-COST_WEIGHT = 2.0  # nats that one more token edit must gain in likelihood
-ENOUGH = 12  # survivors after which the search for edits stops
-REGION_LINES = 12  # a region longer than this is not denoised
+MAX_ROUNDS = 64  # units mended in one file
+PLAUSIBLE = 1.8  # a fix whose every edit costs less than this is believed without asking the denoiser for a draft
+ALTERNATIVES = 3  # repairs offered at most
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A mended file: its parse, where the change lies in the file before it, and what it costs in token edits."""
+class Parts:
+    """Which parts of repair take part: switched off one by one by `remask bench repair`, never by an editor."""
 
-    source: Source
-    start: int
-    end: int
-    new: str
-    cost: float
+    edits: bool = True
+    drafts: bool = True
+    renoise: bool = True
+    rank: bool = True
 
 
 @dataclass(slots=True)
@@ -54,143 +50,118 @@ class Repairer:
     sampler: Sampler
     denoise: DenoiseSampler
     parser: Parser
+    parts: Parts = field(default_factory=Parts)
 
     def run(self, request: RepairRequest, cancel: CancelToken, observe: Observer | None = None) -> RepairAnswer:
         """Answer a request; raises `CancelledError`. At the deadline: the errors mended by then."""
         clock = Stopwatch()
-        source = self.parser.parse(request.language, request.text)
+        current = source = self.parser.parse(request.language, request.text)
         before = len(source.problems)
         clock.lap("regions")
         if not before:
-            return RepairAnswer(Repair([], request.text, 0, 0), 0, clock.report())
-        steps = 0
-        current = source
-        skipped: set[tuple[int, int]] = set()
+            return RepairAnswer(Repair([], request.text, 0, 0), 0, timings_ms=clock.report())
+        work = _Work(self, request, cancel, observe, clock)
+        others: list[str] = []  # texts with one unit mended otherwise
+        given_up = 0  # leading broken units that nothing mends
         for _ in range(MAX_ROUNDS):
-            region = next((r for r in current.regions if (r.start, r.end) not in skipped), None)
+            faults = current.faults
             clock.lap("regions")
-            if region is None or not current.broken or _late(request):
+            if len(faults) <= given_up or work.expired():
                 break
-            survivors = self._small_edits(current, region, request, cancel)
-            clock.lap("candidates")
-            if not survivors or survivors[0].source.broken:
-                drafted, spent = self._denoised(current, region, request, cancel, observe)
-                steps += spent
-                survivors = _best(survivors + drafted)
-                clock.lap("candidates")
-            if not survivors:
-                skipped.add((region.start, region.end))
+            fault = faults[given_up]
+            fixes = work.fixes(current, fault)
+            mended = self._verified(current, fault, fixes, len(faults))
+            clock.lap("verify")
+            if not mended:
+                given_up += 1
                 continue
-            chosen, spent = self._choose(current, region, survivors, cancel)
-            steps += spent
-            clock.lap("rank")
-            current = chosen.source
-        after = len(current.problems)
-        text = current.text if after < before else request.text
-        repair = Repair(edits_between(request.text, text), text, before, min(after, before))
-        clock.lap("regions")
-        return RepairAnswer(repair, steps, clock.report())
+            rivals = [m.text for m in mended[1:ALTERNATIVES]]
+            others = [_moved(current.text, mended[0].text, other) for other in others]
+            others += [r for r in rivals if r not in others]
+            current = mended[0]
+        return self._answer(request, source, current, others, before, work)
 
-    def _small_edits(
-        self, source: Source, region: Region, request: RepairRequest, cancel: CancelToken
-    ) -> list[Candidate]:
-        """One-token edits that make the file less broken, the least broken first, then the cheapest."""
-        found: list[Candidate] = []
-        clean = 0
-        for tried, edit in enumerate(source.single_edits(region)):
-            if tried >= MAX_EDITS or clean >= ENOUGH or _late(request):
+    def _verified(self, current: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[Source]:
+        """The file with each fix in place, where that leaves fewer broken units than before."""
+        kept: list[Source] = []
+        for fix in fixes:
+            after = current.replace(fault.start, fault.end, fix.text)
+            if not after.broken or len(after.faults) < broken:
+                kept.append(after)
+            if len(kept) >= ALTERNATIVES:
                 break
-            if tried % 16 == 0:
-                cancel.check()
-            after = source.replace(edit.start, edit.end, edit.new)
-            if grammars.progress(source, after):
-                found.append(Candidate(after, edit.start, edit.end, edit.new, edit.cost))
-                clean += not after.broken
-        return _best(found)
+        return kept
 
-    def _denoised(
-        self, source: Source, region: Region, request: RepairRequest, cancel: CancelToken, observe: Observer | None
-    ) -> tuple[list[Candidate], int]:
-        """The region's lines written anew by the denoiser, which sees the damaged ones; wider if that fails."""
-        text, steps = source.text, 0
-        for widen in (0, 1):
-            start, end = whole_lines(text, region.start, region.end, widen)
-            damaged = text[start:end]
-            if damaged.count("\n") >= REGION_LINES:
-                break
-            window = self.windows.build(text[:start], text[end:], broken=damaged)
-            task = Task(
-                ids=window.ids,
-                max_tokens=len(self.vocabulary.encode(damaged)) + 12,
-                deadline=request.deadline,
-                cancel=cancel,
-                observe=observe,
-            )
-            draft = self.sampler.run(self.caches.get(window.ids), task)
-            steps += draft.steps
-            for _ in range(2):
-                new = self.vocabulary.decode(draft.tokens)
-                after = source.replace(start, end, new)
-                if new.strip() and grammars.progress(source, after):
-                    cost = float(len(edits_between(damaged, new)))
-                    return [Candidate(after, start, end, new, cost)], steps
-                suspects = self._suspects(after, start, len(new), draft.tokens)
-                if not suspects or _late(request):
-                    break
-                draft = self.denoise.renoise(
-                    self.caches.get(window.ids), replace(task, observe=observe), draft.tokens, suspects
-                )
-                steps += draft.steps
-        return [], steps
-
-    def _suspects(self, after: Source, start: int, length: int, tokens: list[int]) -> set[int]:
-        """Tokens of a draft that lie under the errors that remain in it."""
-        spans = [(e.start - start, e.end - start) for e in after.errors if e.end >= start and e.start <= start + length]
-        suspects, at = set(), 0
-        for i, token in enumerate(tokens):
-            size = max(len(self.vocabulary.decode([token])), 1)
-            if any(at <= b and at + size >= a for a, b in spans):
-                suspects.add(i)
-            at += size
-        return suspects
-
-    def _choose(
-        self, source: Source, region: Region, survivors: list[Candidate], cancel: CancelToken
-    ) -> tuple[Candidate, int]:
-        """The survivor with the best balance of likelihood and token edits."""
-        cheapest = survivors[0].cost
-        close = [c for c in survivors if c.cost <= cheapest + COST_MARGIN][:RANKED]
-        if len(close) == 1:
-            return close[0], 0
-        text = source.text
-        first, last = min(c.start for c in close), max(c.end for c in close)
-        start, end = whole_lines(text, first, last, 0)
-        window = self.windows.build(text[:start], text[end:], broken=text[start:end])
-        middles = [self.vocabulary.encode(text[start : c.start] + c.new + text[c.end : end]) for c in close]
-        scorer = Scorer(self.denoise.denoiser, self.vocabulary)
-        scores, steps = scorer.score(self.caches.get(window.ids), window.ids, middles, cancel)
-        ranked = sorted(zip(close, scores, strict=True), key=lambda pair: COST_WEIGHT * pair[0].cost - pair[1])
-        return ranked[0][0], steps
+    def _answer(
+        self, request: RepairRequest, source: Source, current: Source, others: list[str], before: int, work: _Work
+    ) -> RepairAnswer:
+        text = request.text
+        after = min(len(current.problems), before)
+        if current is source or after >= before:
+            repair = Repair([], text, before, before)
+            alternatives: tuple[Repair, ...] = ()
+        else:
+            repair = Repair(edits_between(text, current.text), current.text, before, after)
+            alternatives = tuple(
+                Repair(edits_between(text, other), other, before, len(parsed.problems))
+                for other in dict.fromkeys(others)
+                if other != current.text and (parsed := source.language.parse(other)).broken <= current.broken
+            )[: ALTERNATIVES - 1]
+        work.clock.lap("verify")
+        return RepairAnswer(repair, work.steps, alternatives, work.denoised, work.clock.report())
 
 
-def _late(request: RepairRequest) -> bool:
-    return request.deadline is not None and time.monotonic() >= request.deadline
+class _Work:
+    """One request's way through the parts, and what it cost."""
+
+    def __init__(
+        self,
+        repairer: Repairer,
+        request: RepairRequest,
+        cancel: CancelToken,
+        observe: Observer | None,
+        clock: Stopwatch,
+    ) -> None:
+        r = repairer
+        self.parts, self.clock = r.parts, clock
+        self.expired = deadline_check(request.deadline, cancel.check)
+        self.drafter = Drafter(
+            r.vocabulary, r.windows, r.caches, r.sampler, r.denoise, request.deadline, cancel, observe
+        )
+        self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoise, cancel)
+        self.denoised = False
+
+    @property
+    def steps(self) -> int:
+        """Forward passes so far."""
+        return self.drafter.steps + self.ranker.steps
+
+    def fixes(self, source: Source, fault: Fault) -> list[Fix]:
+        """Fixes of one unit, best first."""
+        unit = source.text[fault.start : fault.end]
+        found: list[Fix] = []
+        if self.parts.edits:
+            found = Search(source.language, self.expired).run(unit)
+            self.clock.lap("candidates")
+        if self.parts.drafts and (not found or found[0].cost / found[0].edits > PLAUSIBLE) and not self.expired():
+            drafted = self.drafter.run(source, fault, renoise=self.parts.renoise)
+            self.clock.lap("denoise")
+            self.denoised |= bool(drafted)
+            found = sorted(found + drafted, key=lambda fix: fix.cost)
+        if self.parts.rank and len(found) > 1 and not self.expired():
+            found = self.ranker.rank(source, fault, found)
+            self.clock.lap("rank")
+        return found
 
 
-def _best(candidates: list[Candidate]) -> list[Candidate]:
-    """Those that leave the file least broken, cheapest first."""
-    if not candidates:
-        return []
-    least = min(c.source.severity for c in candidates)
-    return sorted((c for c in candidates if c.source.severity == least), key=lambda c: c.cost)
-
-
-def whole_lines(text: str, start: int, end: int, more: int) -> tuple[int, int]:
-    """The lines that `start` and `end` lie on, without the last line break, and `more` lines on either side."""
-    first, last = text.rfind("\n", 0, start) + 1, text.find("\n", max(end, start))
-    last = last if last >= 0 else len(text)
-    for _ in range(more):
-        first = text.rfind("\n", 0, max(first - 1, 0)) + 1 if first else 0
-        found = text.find("\n", last + 1)
-        last = found if found >= 0 else len(text)
-    return first, last
+def _moved(old: str, new: str, other: str) -> str:
+    """An alternative of an earlier round, with the change from `old` to `new` made to it as well."""
+    edits = edits_between(old, new)
+    first, last = edits[0].start, edits[-1].end
+    tail = len(old) - last
+    # Units are mended in the order of the text, so `other` differs from `old` before the change only.
+    if other[len(other) - tail :] != old[last:] or len(other) < tail + (last - first):
+        return other
+    end = len(other) - tail
+    begin = end - (last - first)
+    return other[:begin] + new[first : len(new) - tail] + other[end:] if other[begin:end] == old[first:last] else other

@@ -87,8 +87,14 @@ class CompleteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RepairAnswer:
-    """A repair and what it cost. `timings_ms` has `regions`, `candidates`, `rank` and `total`."""
+    """A repair and what it cost. `timings_ms` has `regions`, `candidates`, `rank`, `denoise`, `verify` and `total`.
+
+    `alternatives` are other repairs of the same text, next best first; `denoised` tells whether the denoiser wrote any
+    of the text.
+    """
 
     repair: Repair
     steps: int = 0
+    alternatives: tuple[Repair, ...] = ()
+    denoised: bool = False
     timings_ms: dict[str, float] = field(default_factory=dict)

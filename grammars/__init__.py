@@ -3,25 +3,33 @@
 Knows nothing of models or editors.
 """
 
+from grammars.edits import TokenEdit, propose
 from grammars.errors import ErrorNode
+from grammars.faults import Fault, site_of, unread
 from grammars.registry import Language, UnknownLanguageError, for_path, get, language_id, names
-from grammars.source import Problem, Region, Source, TokenEdit
-from grammars.validity import progress
+from grammars.sites import Site
+from grammars.source import Problem, Region, Source
+from grammars.validity import accepts
 from grammars.worse import is_worse, new_errors
 
 __all__ = [
     "ErrorNode",
+    "Fault",
     "Language",
     "Problem",
     "Region",
+    "Site",
     "Source",
     "TokenEdit",
     "UnknownLanguageError",
+    "accepts",
     "for_path",
     "get",
     "is_worse",
     "language_id",
     "names",
     "new_errors",
-    "progress",
+    "propose",
+    "site_of",
+    "unread",
 ]

@@ -7,6 +7,8 @@ still open when a line begins left of it was forgotten.
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 
@@ -14,11 +16,15 @@ from grammars.registry import Language
 
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
+VALUE_WORDS = frozenset("this super null true false None True False self".split())
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A lexical token; `kind` is "name", "number", "string", "comment", "open", "close", "operator" or "unclosed"."""
+    """A lexical token; `kind` is "name", "number", "string", "comment", "open", "close", "operator" or "unclosed".
+
+    "unclosed" is a string that its line, or for a tripled quote or a template the text, ended.
+    """
 
     start: int
     end: int
@@ -28,13 +34,58 @@ class Token:
 
 @dataclass(slots=True)
 class Scan:
-    """What a scan found: unmatched brackets by the token that shows them, and where an opener's closer belongs."""
+    """What a scan found: unmatched brackets and quotes, each by the token that shows it, in the order of the text."""
 
     tokens: list[Token] = field(default_factory=list)
     unclosed: list[Token] = field(default_factory=list)  # openers without a closer
     unopened: list[Token] = field(default_factory=list)  # closers without an opener
     swapped: list[tuple[Token, Token]] = field(default_factory=list)  # opener and the wrong closer
-    quotes: list[Token] = field(default_factory=list)  # strings that their line ended
+    quotes: list[Token] = field(default_factory=list)  # strings that are never closed
+
+
+class Lines:
+    """Rows of a text and their spans, line breaks left out."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.starts = [0]
+        at = text.find("\n")
+        while at >= 0:
+            self.starts.append(at + 1)
+            at = text.find("\n", at + 1)
+
+    def row(self, offset: int) -> int:
+        """The row of a character offset."""
+        return bisect_right(self.starts, offset) - 1
+
+    def span(self, row: int) -> tuple[int, int]:
+        """Start and end of a row, without its line break."""
+        start = self.starts[row]
+        end = self.starts[row + 1] - 1 if row + 1 < len(self.starts) else len(self.text)
+        return start, end - (self.text[end - 1 : end] == "\r" and end > start)
+
+    def content(self, row: int) -> str:
+        """A row's text."""
+        start, end = self.span(row)
+        return self.text[start:end]
+
+    def margin(self, row: int) -> str:
+        """The white space that a row begins with."""
+        content = self.content(row)
+        return content[: len(content) - len(content.lstrip())]
+
+    def indent(self, row: int) -> int:
+        """Columns of white space before a row's first token, a tab counting to the next multiple of eight."""
+        return len(self.margin(row).expandtabs(8))
+
+    def neighbour(self, row: int, step: int) -> int:
+        """The nearest row before or after that is not blank; -1 when there is none."""
+        row += step
+        while 0 <= row < len(self.starts):
+            if self.content(row).strip():
+                return row
+            row += step
+        return -1
 
 
 @lru_cache(maxsize=8)
@@ -55,7 +106,12 @@ def _pattern(language: Language) -> re.Pattern[str]:
         closed += r"|`(?:\\.|[^`\\])*`"
         open_ += r"|`(?:\\.|[^`\\])*\Z"
     parts += [rf"(?P<string>{prefix}(?:{closed}))", rf"(?P<unclosed>{prefix}(?:{open_}))"]
-    parts += [r"(?P<name>[^\W\d]\w*)", r"(?P<number>\.?\d[\w.]*)", r"(?P<open>[(\[{])", r"(?P<close>[)\]}])"]
+    parts += [
+        r"(?P<name>[^\W\d][\w$]*|\$[\w$]*)",
+        r"(?P<number>\.?\d[\w.]*)",
+        r"(?P<open>[(\[{])",
+        r"(?P<close>[)\]}])",
+    ]
     parts.append(
         r"(?P<operator>\*\*=|//=|>>>=|===|!==|\.\.\.|<<=|>>=|&&=|\|\|=|\?\?=|=>|->|:=|\?\.|\?\?|"
         r"[-+*/%&|^@<>=!]=|\*\*|//|<<|>>|&&|\|\||\+\+|--|[^\s\w])"
@@ -63,13 +119,47 @@ def _pattern(language: Language) -> re.Pattern[str]:
     return re.compile("|".join(parts), re.DOTALL)
 
 
+REGEX = re.compile(r"/(?![*/\s])(?:\\.|\[(?:\\.|[^\]\\\n])*\]|[^/\\\[\n])+/[a-z]*")
+SPACE = re.compile(r"\s*")
+
+
 def tokens(language: Language, text: str, start: int = 0, end: int | None = None) -> list[Token]:
-    """Tokens of a span, whitespace left out."""
-    found = []
-    for match in _pattern(language).finditer(text, start, len(text) if end is None else end):
-        kind = (match.lastgroup or "operator").rstrip("23")
-        found.append(Token(match.start(), match.end(), kind, match.group()))
-    return found
+    """Tokens of a span, white space left out."""
+    return list(_tokens(language, text, start, len(text) if end is None else end))
+
+
+def _tokens(language: Language, text: str, at: int, end: int) -> Iterator[Token]:
+    pattern, scripted = _pattern(language), "`" in language.quotes
+    last: Token | None = None
+    while True:
+        space = SPACE.match(text, at, end)
+        at = space.end() if space else at
+        if at >= end:
+            return
+        match = None
+        if scripted and text[at] == "/" and _regex_may_follow(language, last):
+            match = REGEX.match(text, at, end)
+        if match is not None:
+            token = Token(at, match.end(), "string", match.group())
+        elif scripted and text[at] in "'\"" and last is not None and last.kind == "name" and last.end == at:
+            # A quote that touches a word is an apostrophe in JSX text, or closes what nothing opened.
+            token = Token(at, at + 1, "operator", text[at])
+        else:
+            match = pattern.match(text, at, end)
+            if match is None:
+                token = Token(at, at + 1, "operator", text[at])
+            else:
+                token = Token(at, match.end(), (match.lastgroup or "operator").rstrip("23"), match.group())
+        yield token
+        last, at = (last if token.kind == "comment" else token), token.end
+
+
+def _regex_may_follow(language: Language, last: Token | None) -> bool:
+    if last is None or last.kind == "open":
+        return True
+    if last.kind == "operator":
+        return last.text not in ("<", "++", "--")
+    return last.kind == "name" and last.text in language.keywords and last.text not in VALUE_WORDS
 
 
 def scan(language: Language, text: str) -> Scan:
@@ -108,6 +198,7 @@ def _forget_left_behind(
             stale = indent <= opened_at and (headed or indent < opened_at or token.text in STATEMENTS)
         else:
             stale = opener.text != "{" and indent <= opened_at and (headed or token.text in STATEMENTS)
+            stale = stale or (opener.text == "{" and indent < opened_at) or (not indent and token.text in TOP_LEVEL)
         if not stale:
             return
         result.unclosed.append(stack.pop()[0])
@@ -117,6 +208,7 @@ STATEMENTS = frozenset(
     "def class return import from raise while with try pass break continue assert del global nonlocal const let var "
     "function throw export interface type enum switch".split()
 )
+TOP_LEVEL = frozenset("import export".split())  # words that are never inside of anything
 
 
 def _close(token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan, language: Language) -> None:
@@ -141,8 +233,7 @@ def _close(token: Token, indent: int, stack: list[tuple[Token, int]], result: Sc
 
 
 def _forget_deeper(token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan) -> None:
-    opener, opened_at = stack[-1]
+    _, opened_at = stack[-1]
     if opened_at > indent and any(t.text == "{" and at == indent for t, at in stack[:-1]):
         while stack and stack[-1][1] > indent:
             result.unclosed.append(stack.pop()[0])
-    del opener

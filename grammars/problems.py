@@ -1,88 +1,112 @@
-"""Errors as a person would name them."""
+"""Errors as a person would name them: one problem for each independent error, at its cause."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from grammars.lexer import OPENERS, Token, scan, tokens
-from grammars.regions import Lines
-from grammars.validity import verdict
+from grammars.lexer import OPENERS, Token
+from grammars.sites import Site
+from grammars.validity import python_error
 
 if TYPE_CHECKING:
     from grammars.source import Problem, Source
 
 MAX_PROBLEMS = 50
+Told = tuple[int, int, str]
 
 
 def problems(source: Source) -> list[Problem]:
-    """One problem for each independent error, in ascending order; [] when the text is not broken."""
+    """In ascending order; [] when the text is not broken."""
     from grammars.source import Problem
 
-    found = verdict(source)
-    if not found.broken:
-        return []
-    lines = Lines(source.text)
-    brackets = scan(source.language, source.text)
     told: list[Problem] = []
+    for fault in source.faults[:MAX_PROBLEMS]:
+        for start, end, message in explain(fault.site):
+            start, end = fault.start + start, fault.start + end
+            # An empty span cannot be underlined: take the character before it.
+            if end <= start:
+                start, end = (
+                    (start, start + 1) if source.text[start : start + 1].strip() else (max(start - 1, 0), start)
+                )
+            told.append(Problem(start, max(end, min(start + 1, len(source.text))), message))
+    return sorted(told, key=lambda p: p.start)[:MAX_PROBLEMS]
 
-    def tell(start: int, end: int, message: str) -> None:
-        """One problem a line is enough: the first witness is the best."""
-        row = lines.row(start)
-        if len(told) < MAX_PROBLEMS and all(abs(lines.row(p.start) - row) > 0 for p in told):
-            told.append(Problem(start, max(end, start + (start < len(source.text))), message))
 
-    for token in brackets.quotes:
-        tell(token.start, token.end, "this string is never closed")
+def explain(site: Site) -> list[Told]:
+    """What is wrong with a unit: what no partner is found for, or else what the parsers stop at."""
+    last = max(site.lines.row(stop) for stop in site.stops)
+    return _conflicts(site) or _quotes(site, last) or _brackets(site, last) or [_stop(site)]
+
+
+def _conflicts(site: Site) -> list[Told]:
+    for row in range(len(site.lines.starts)):
+        line = site.lines.content(row)
+        if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
+            start, end = site.lines.span(row)
+            return [(start, end, "a merge conflict was left here")]
+    return []
+
+
+def _quotes(site: Site, last: int) -> list[Told]:
+    found: list[Told] = []
+    for token in site.brackets.quotes:
+        row = site.lines.row(token.start)
+        if row <= last and all(site.lines.row(start) != row for start, _, _ in found):
+            end = min(token.end, site.lines.span(row)[1])
+            found.append((token.start, end, "this string is never closed"))
+    return found
+
+
+def _brackets(site: Site, last: int) -> list[Told]:
+    found: list[Told] = []
+    brackets = site.brackets
     for token in brackets.unclosed:
-        tell(token.start, token.end, f"'{token.text}' opened here is never closed")
+        if site.lines.row(token.start) <= last:
+            found.append((token.start, token.end, f"'{token.text}' opened here is never closed"))
     for opener, closer in brackets.swapped:
-        tell(closer.start, closer.end, f"'{closer.text}' closes '{opener.text}': expected '{OPENERS[opener.text]}'")
+        message = f"'{closer.text}' closes '{opener.text}': expected '{OPENERS[opener.text]}'"
+        found.append((closer.start, closer.end, message))
     for token in brackets.unopened:
-        tell(token.start, token.end, f"unexpected '{token.text}': nothing here opened it")
-    if found.start is not None and not (told and "never closed" in found.message):
-        covered = [
-            p for p in told if lines.row(p.start) in range(lines.row(found.start) - 1, lines.row(found.start) + 1)
-        ]
-        if not covered:
-            tell(found.start, found.end or found.start, _sentence(found.message))
-    for error in source.errors:
-        if error.depth or (told and error.end - error.start > 200):
-            continue
-        row = lines.row(error.start)
-        if any(lines.row(p.start) in (row - 1, row, row + 1) or error.start <= p.start <= error.end for p in told):
-            continue
-        if error.missing:
-            tell(error.start, error.end, f"expected {_name(error.expected)}")
-        else:
-            tell(*_blamed(source, lines, error.start, error.end))
-    if not told:
-        start, end = (source.errors[0].start, source.errors[0].end) if source.errors else (0, min(1, len(source.text)))
-        tell(start, min(end, lines.span(lines.row(start))[1]), _sentence(found.message or "this does not parse"))
-    return sorted(told, key=lambda p: p.start)
+        found.append((token.start, token.end, f"unexpected '{token.text}': nothing here opened it"))
+    one_a_line: dict[int, Told] = {}
+    for told in found:
+        one_a_line.setdefault(site.lines.row(told[0]), told)
+    return list(one_a_line.values())
 
 
-def _blamed(source: Source, lines: Lines, start: int, end: int) -> tuple[int, int, str]:
-    """The part of an ERROR node to underline, and what to say of it."""
-    row_end = lines.span(lines.row(start))[1]
-    inside = tokens(source.language, source.text, start, min(end, row_end) if row_end > start else end)
-    if len(inside) == 1:
-        return inside[0].start, inside[0].end, f"unexpected '{_short(inside[0])}'"
-    header = lines.content(lines.row(start)).strip()
-    first = header.split(" ", 1)[0] if header else ""
-    language = source.language
-    if first in language.headers and language.header_end not in header:
-        return start, row_end, f"expected '{language.header_end}' after the {first} header"
-    return start, max(row_end, start), "this does not parse"
+def _stop(site: Site) -> Told:
+    """The token at the first stop, or the header that lacks its end."""
+    language = site.language
+    error = python_error(site.text) if language.name == "python" else None
+    if error is not None and error.start is not None and not error.message.startswith("invalid syntax"):
+        return error.start, error.end or error.start, _sentence(error.message)
+    stop = min(site.stops)
+    i = site.index(stop)
+    if i and (i >= len(site.code) or site.first_on_line(i)):
+        before = site.code[i - 1]
+        first, _ = site.line_tokens(site.lines.row(before.start))
+        word = site.code[first].text if first < len(site.code) else ""
+        if word in language.headers and language.header_end in site.expected and before.text != language.header_end:
+            return before.end - 1, before.end, f"expected '{language.header_end}' at the end of this '{word}'"
+        if i >= len(site.code):
+            return before.start, before.end, "the text ends in the middle of a statement"
+        if before.kind == "operator" and before.text not in (";", "}", ")"):
+            return before.start, before.end, f"something is missing after '{before.text}'"
+    if i >= len(site.code):
+        return stop, stop, "this does not parse"
+    token = site.code[i]
+    if i and token.kind in ("name", "number", "string", "open") and not site.first_on_line(i):
+        before = site.code[i - 1]
+        if "," in site.expected and any(t in site.expected for t in (")", "]", "}")) and before.kind != "operator":
+            return token.start, token.end, f"unexpected '{_short(token)}': a comma may be missing before it"
+    return token.start, token.end, f"unexpected '{_short(token)}'"
 
 
 def _short(token: Token) -> str:
-    return token.text if len(token.text) <= 20 else token.text[:17] + "..."
+    line = token.text.split("\n", 1)[0]
+    return line if len(line) <= 20 else line[:17] + "..."
 
 
 def _sentence(message: str) -> str:
     """CPython's message without the parts that only make sense in a traceback."""
-    return message.split(" (<unknown>")[0].removeprefix("invalid syntax. ") or "this does not parse"
-
-
-def _name(node_type: str) -> str:
-    return node_type if node_type.isidentifier() else f"'{node_type}'"
+    return message.split(" (<unknown>")[0].split(" (detected at")[0]

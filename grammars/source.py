@@ -5,14 +5,17 @@ Offsets are characters everywhere outside this file; tree-sitter counts bytes of
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import tree_sitter
 
 from grammars.errors import ErrorNode, error_bytes, error_nodes
 from grammars.registry import Language
+
+if TYPE_CHECKING:
+    from grammars.faults import Fault
 
 STRIDE = 2048  # characters between two entries of the byte-offset table
 REPLACEMENT = "?"  # what a lone surrogate becomes: it is in no file, but an editor may send one
@@ -115,19 +118,19 @@ class Source:
 
         return invites_block(self, offset)
 
-    @property
+    @cached_property
     def broken(self) -> bool:
         """Whether the text is broken (docs/regions.md says what that means for each language)."""
         from grammars.validity import verdict
 
         return verdict(self).broken
 
-    @property
-    def severity(self) -> tuple[int, int, int]:
-        """How broken, smaller is better, (0, 0, 0) when not: comparable before and after an edit."""
-        from grammars.validity import severity
+    @cached_property
+    def faults(self) -> tuple[Fault, ...]:
+        """The units that do not parse, in ascending order; () when not broken."""
+        from grammars.faults import faults
 
-        return severity(self)
+        return faults(self)
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:
@@ -142,12 +145,6 @@ class Source:
         from grammars.regions import regions
 
         return tuple(regions(self))
-
-    def single_edits(self, region: Region) -> Iterator[TokenEdit]:
-        """Plausible small edits in a region, the most plausible first."""
-        from grammars.edits import single_edits
-
-        return single_edits(self, region)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,16 +163,6 @@ class Region:
     start: int
     end: int
     hint: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class TokenEdit:
-    """Replace `text[start:end]` by `new`; `cost` counts changed tokens, plus what is implausible about it."""
-
-    start: int
-    end: int
-    new: str
-    cost: float
 
 
 def encode(text: str) -> tuple[str, bytes]:

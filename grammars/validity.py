@@ -15,12 +15,16 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from grammars.registry import Language
     from grammars.source import Source
 
 # Node types of syntax that came after Python 3.11, and spellings without a node of their own.
 NEWER_NODES = frozenset({"type_parameter", "type_alias_statement"})
 NEWER_TEXT = re.compile(
     rb"\btype\s+\w+.*=|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\{[^}]*['\"]"
+)
+MAYBE_NEWER = re.compile(
+    r"\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\b[rR]?[fF][rR]?['\"]"
 )
 MAX_AST = 2_000_000  # characters; above, tree-sitter decides alone
 
@@ -53,6 +57,11 @@ def verdict(source: Source) -> Verdict:
 @lru_cache(maxsize=64)
 def python_error(text: str) -> Verdict | None:
     """What `ast.parse` says of a text; None when it accepts."""
+    return ast_error(text)
+
+
+def ast_error(text: str) -> Verdict | None:
+    """The same, for a text that will not be asked about again."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -108,29 +117,14 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
     return node.type in NEWER_NODES or NEWER_TEXT.search(text) is not None
 
 
-def severity(source: Source) -> tuple[int, int, int]:
-    """(level, outermost errors, bytes or characters under or after them): smaller is better, zeros when not broken."""
-    if source.tree.root_node.has_error:
-        outer = sum(1 for error in source.errors if not error.depth)
-        if source.language.name == "python" and python_error(source.text) is None:
-            return 0, 0, 0
-        return 2, outer, source.error_bytes
-    found = verdict(source)
-    if not found.broken:
-        return 0, 0, 0
-    return 1, 1, len(source.text) - (found.start or 0)
-
-
-def progress(before: Source, after: Source) -> bool:
-    """Whether an edit mended something: fewer errors, far fewer bytes under them, or Python reads on past the line."""
-    a, b = severity(before), severity(after)
-    if b[:2] < a[:2] or (b[:2] == a[:2] and b[2] * 2 <= a[2] and b[0] == 2):
+def accepts(language: Language, text: str) -> bool:
+    """Whether a text is not broken; cheaper than a `Source` for one candidate of many."""
+    if language.name != "python":
+        return not language.parser.parse(text.encode("utf-8", "replace")).root_node.has_error
+    error = ast_error(text)
+    if error is None:
         return True
-    if before.language.name != "python" or b[:2] > a[:2]:
+    if not MAYBE_NEWER.search(text) and "only supported in Python" not in error.message:
         return False
-    old, new = verdict(before), verdict(after)
-    return new.start is not None and old.start is not None and _line(after, new.start) > _line(before, old.start)
-
-
-def _line(source: Source, offset: int) -> int:
-    return source.text.count("\n", 0, offset)
+    source = language.parse(text)
+    return not source.tree.root_node.has_error and newer_than_interpreter(source, error)

@@ -1,0 +1,121 @@
+"""Small edits, one after the other, until a unit parses: a best-first search that counts reading on as progress.
+
+A unit is a run of top-level lines (grammars/units.py). One edit is tried first; where none is enough, those that let
+the parser read furthest beyond the stop are kept and the search goes on behind them (the forward move of Corchuelo
+et al. 2002, on sequences of edits instead of one).
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import grammars
+from grammars import TokenEdit
+from grammars.registry import Language
+
+ENOUGH = 12  # survivors after which a search stops
+MARGIN = 0.45  # a survivor this much costlier than the cheapest is of no interest
+MAX_TRIED = 700  # edits tried at one place
+MEASURED = 70  # edits whose progress is measured when no single one is enough
+BEAM = 4  # how many of them are followed
+DEPTH = 5  # edits in one unit
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A unit's text that parses, and the sum of its edits' costs."""
+
+    text: str
+    cost: float
+    edits: int = 1
+
+
+@dataclass(slots=True)
+class Search:
+    """A search for one language with one deadline; `expired` may also raise to cancel."""
+
+    language: Language
+    expired: Callable[[], bool]
+    tried: int = 0
+
+    def run(self, text: str, depth: int = DEPTH) -> list[Fix]:
+        """Fixes of a unit, cheapest first; [] when no short sequence of edits is one."""
+        order = 0
+        left = grammars.unread(self.language, text)
+        heap: list[tuple[float, int, str, float, int, int]] = [(0.0, order, text, 0.0, 0, left)]
+        seen = {text}
+        found: list[Fix] = []
+        while heap and not self.expired():
+            _, _, node, cost, edits, left = heapq.heappop(heap)
+            if found and cost + 0.5 > found[0].cost + MARGIN:
+                break
+            site = grammars.site_of(self.language, node)
+            proposed = grammars.propose(site)
+            found += self._single(node, cost, edits, proposed)
+            found.sort(key=lambda fix: fix.cost)
+            if found or edits + 1 >= depth:
+                if found:
+                    break
+                continue
+            for gain, edit, after, rest in self._progress(node, left, proposed, seen):
+                order += 1
+                total = cost + edit.cost
+                heapq.heappush(heap, (total - gain, order, after, total, edits + 1, rest))
+        return _distinct(found)
+
+    def _single(self, text: str, cost: float, edits: int, proposed: list[TokenEdit]) -> list[Fix]:
+        """Edits that are enough by themselves."""
+        found: list[Fix] = []
+        for tried, edit in enumerate(proposed[:MAX_TRIED]):
+            if found and (edit.cost > found[0].cost - cost + MARGIN or len(found) >= ENOUGH):
+                break
+            if tried % 8 == 0 and self.expired():
+                break
+            self.tried += 1
+            after = text[: edit.start] + edit.new + text[edit.end :]
+            if grammars.accepts(self.language, after):
+                found.append(Fix(after, cost + edit.cost, edits + 1))
+        return found
+
+    def _progress(
+        self, text: str, left: int, proposed: list[TokenEdit], seen: set[str]
+    ) -> list[tuple[float, TokenEdit, str, int]]:
+        """The edits behind which the parser reads furthest, for their cost: (gain, edit, text, left to read)."""
+        scored: list[tuple[float, TokenEdit, str, int]] = []
+        for edit in proposed[:MEASURED]:
+            if self.expired():
+                break
+            after = text[: edit.start] + edit.new + text[edit.end :]
+            if after in seen:
+                continue
+            seen.add(after)
+            rest = grammars.unread(self.language, after)
+            # What is read beyond the old stop, in lines of code; an edit behind the stop gains nothing by deleting.
+            lines = text.count("\n", len(text) - left, len(text) - rest) if rest < left else 0
+            same_line = left - rest > 0 and not lines
+            if rest < left and (lines or left - rest > 8):
+                gain = min(0.25 * lines, 1.5) + (0.1 if same_line else 0.3)
+                scored.append((gain, edit, after, rest))
+        scored.sort(key=lambda s: s[1].cost - s[0])
+        return scored[:BEAM]
+
+
+def _distinct(found: list[Fix]) -> list[Fix]:
+    best: dict[str, Fix] = {}
+    for fix in found:
+        if fix.text not in best or fix.cost < best[fix.text].cost:
+            best[fix.text] = fix
+    return sorted(best.values(), key=lambda fix: fix.cost)
+
+
+def deadline_check(deadline: float | None, check: Callable[[], None]) -> Callable[[], bool]:
+    """A function that says whether time is up, and raises when the request was cancelled."""
+
+    def expired() -> bool:
+        check()
+        return deadline is not None and time.monotonic() >= deadline
+
+    return expired

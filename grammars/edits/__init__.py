@@ -1,0 +1,40 @@
+"""Small edits that may mend a site, the most plausible first.
+
+Insert, delete or substitute a token; close a quote or a bracket; re-indent; undo what a keyboard, a merge or another
+language left behind. Every edit is a guess: whoever asks verifies it by parsing. A cost of 1 is about one token that
+somebody forgot; less is a guess with a witness, more is one without.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from grammars.edits import brackets, indentation, leftovers, marks, quotes, tags, words
+from grammars.edits.guess import Guess
+from grammars.sites import Site
+
+PROPOSERS = (quotes, brackets, marks, words, indentation, leftovers, tags)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenEdit:
+    """Replace `text[start:end]` by `new`; `cost` counts changed tokens, plus what is implausible about it."""
+
+    start: int
+    end: int
+    new: str
+    cost: float
+
+
+def propose(site: Site) -> list[TokenEdit]:
+    """Distinct edits in ascending order of cost."""
+    best: dict[tuple[int, int, str], float] = {}
+    for proposer in PROPOSERS:
+        for start, end, new, cost in proposer.propose(site):
+            if site.text[start:end] != new and cost < best.get((start, end, new), 99.0):
+                best[start, end, new] = cost
+    ranked = sorted(best.items(), key=lambda item: item[1])
+    return [TokenEdit(start, end, new, round(cost, 3)) for (start, end, new), cost in ranked]
+
+
+__all__ = ["Guess", "TokenEdit", "propose"]

@@ -1,0 +1,130 @@
+"""Brackets without a partner: close what is open, drop or open what is closed too often, swap what is mixed up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from grammars.edits.guess import Guess
+from grammars.lexer import CLOSERS, OPENERS, Token
+from grammars.sites import Site
+
+FAR = 60  # lines between an opener and the place where its closer may be missing
+LIMIT = 8  # unmatched brackets that are looked at
+
+
+def propose(site: Site) -> Iterator[Guess]:
+    """Guesses for every unmatched bracket up to the stops' rows."""
+    last = max((site.lines.row(stop) for stop in site.stops), default=0)
+    found = site.brackets
+    for token in [t for t in found.unclosed if site.lines.row(t.start) <= last][-LIMIT:]:
+        yield from _close(site, token, last)
+    for token in found.unopened[:LIMIT]:
+        yield from _unopened(site, token)
+    for opener, closer in found.swapped[:LIMIT]:
+        yield closer.start, closer.end, OPENERS[opener.text], 0.9
+        yield closer.start, closer.start, OPENERS[opener.text], 0.95
+        yield opener.start, opener.end, CLOSERS[closer.text], 1.05
+        yield closer.start, closer.end, "", 1.1
+        yield opener.start, opener.end, "", 1.2
+    for i, cost in site.near():
+        token = site.code[i]
+        if token.kind in ("open", "close"):
+            for other in OPENERS if token.kind == "open" else CLOSERS:
+                if other != token.text:
+                    yield token.start, token.end, other, 1.25 + cost
+
+
+def _close(site: Site, opener: Token, last: int) -> Iterator[Guess]:
+    """Close an opener: at its own line's token borders, and at the ends of the lines after it."""
+    closer, lines, text = OPENERS[opener.text], site.lines, site.text
+    row = lines.row(opener.start)
+    first = site.index(opener.start)
+    margin = lines.indent(row)
+    yield opener.start, opener.end, "", 1.25
+    depth = 0
+    for i in range(first + 1, min(first + 60, len(site.code))):
+        token = site.code[i]
+        if lines.row(token.start) > row:
+            break
+        depth += (token.kind == "open") - (token.kind == "close")
+        if depth < 0:
+            depth = 0
+        if token.kind in ("open", "operator") and token.text not in ("++", "--"):
+            continue
+        # Before a colon, a brace or a semicolon that ends the line is where a header's closer was.
+        following = site.code[i + 1] if i + 1 < len(site.code) else None
+        ends = site.last_on_line(i)
+        header = following is not None and following.text in (site.language.header_end, ";", "=>")
+        cost = 0.85 if header and site.last_on_line(i + 1) else 0.9 if ends else 1.0 if header else 1.05
+        yield token.end, token.end, closer, cost + 0.15 * (depth > 0)
+    deeper = row
+    for following_row in range(row + 1, min(last + 2, row + FAR, len(lines.starts))):
+        content = lines.content(following_row)
+        if not content.strip():
+            continue
+        if lines.indent(following_row) <= margin:
+            break
+        deeper = following_row
+        a, b = site.line_tokens(following_row)
+        for i in range(a, b):
+            if site.code[i].kind not in ("open", "operator"):
+                ends = site.last_on_line(i)
+                near = lines.row(site.stops[0]) - following_row
+                yield site.code[i].end, site.code[i].end, closer, (0.95 if ends else 1.15) + 0.02 * max(near, 0)
+    yield from _on_a_line_of_its_own(site, opener, closer, row, deeper, margin)
+    del text
+
+
+def _on_a_line_of_its_own(
+    site: Site, opener: Token, closer: str, row: int, deeper: int, margin: int
+) -> Iterator[Guess]:
+    """A closer that stood alone after the lines it encloses, at the indentation of the line that opens it."""
+    lines, text = site.lines, site.text
+    breaks = "\r\n" if text[lines.span(row)[1] : lines.span(row)[1] + 1] == "\r" else "\n"
+    end = lines.span(deeper)[1]
+    own = lines.margin(row)
+    if closer == "}" or deeper > row:
+        yield end, end, breaks + own + closer, 0.88 if closer == "}" else 1.0
+        if closer == "}" and site.language.statement_end:
+            yield end, end, breaks + own + closer + ";", 1.2
+            yield end, end, breaks + own + closer + ")", 1.5
+            yield end, end, breaks + own + closer + ");", 1.5
+    following = lines.neighbour(deeper, 1)
+    if following >= 0 and lines.indent(following) == margin:
+        start = lines.span(following)[0] + len(lines.margin(following))
+        a, b = site.line_tokens(following)
+        for i in range(a, b):  # `);` that was `});`, `, []);` that was `}, []);`
+            if site.code[i].kind == "close":
+                yield site.code[i].start, site.code[i].start, closer, 0.95
+        joint = "" if text[start : start + 1] in ("", ")", ",", ";", "]", "}", ".") else " "
+        yield start, start, closer + joint, 0.9 if not joint else 0.97
+        if site.language.statement_end and text[start : start + 1].isalpha():
+            yield start, start, closer + ";" + breaks + own, 1.5
+
+
+def _unopened(site: Site, token: Token) -> Iterator[Guess]:
+    """A closer too many: drop it, with its line if it stands alone, or open it further left."""
+    text = site.text
+    yield token.start, token.end, "", 0.9
+    row = site.lines.row(token.start)
+    start, end = site.lines.span(row)
+    if text[start:end].strip() == token.text and end < len(text):
+        yield start, end + 1 + (text[end : end + 2] == "\r\n"), "", 0.88
+    at, opener = site.index(token.start), CLOSERS[token.text]
+    for n in range(1, 25):
+        i = at - n
+        if i < 0 or (site.first_on_line(i + 1) and token.text != "}"):
+            break
+        before = site.code[i]
+        called = before.kind == "name" and before.text not in site.language.keywords
+        if opener == "{":
+            if site.last_on_line(i):
+                yield before.end, before.end, " {", 1.0 + 0.02 * n
+            continue
+        yield before.end, before.end, opener, (1.0 if called else 1.2) + 0.03 * n
+        yield before.start, before.start, opener, 1.1 + 0.03 * n
+    # An earlier closer may be the one too many.
+    for n in range(1, 12):
+        if at - n >= 0 and site.code[at - n].text == token.text:
+            other = site.code[at - n]
+            yield other.start, other.end, "", 1.0 + 0.03 * n

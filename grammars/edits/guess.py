@@ -1,0 +1,3 @@
+"""What a proposer yields: (start, end, new text, cost)."""
+
+Guess = tuple[int, int, str, float]

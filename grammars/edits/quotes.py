@@ -1,0 +1,129 @@
+"""Strings that are never closed, or never opened."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from grammars.edits.guess import Guess
+from grammars.lexer import Token, tokens
+from grammars.sites import Site
+
+FAR = 40  # lines that a string which was meant to end may have swallowed
+
+
+def propose(site: Site) -> Iterator[Guess]:
+    """Close each unclosed string at its likely ends; open what is closed; drop a quote."""
+    last = max(site.lines.row(stop) for stop in site.stops)
+    for token in site.brackets.quotes:
+        if site.lines.row(token.start) <= last + 1:
+            yield from _close(site, token)
+            yield from _open_before(site, token)
+    for token in site.brackets.tokens:
+        if token.kind == "string" and "\n" in token.text and site.lines.row(token.start) <= last:
+            yield from _close_early(site, token)
+    for i, cost in site.near():
+        token = site.code[i]
+        if token.text in ("'", '"'):
+            yield from _open_before(site, token)
+        if token.kind == "string" and len(token.text) >= 2:
+            yield from _split(site, token, cost)
+
+
+def opening(text: str) -> str:
+    """The quote that a string's text opens with, tripled or not."""
+    body = text.lstrip("rRbBuUfFtT")
+    return body[:3] if body[:3] in ('"""', "'''") else body[:1]
+
+
+def _close(site: Site, token: Token) -> Iterator[Guess]:
+    """Close a string that its line, or the text, ended: before the closers it swallowed, or at an inner border."""
+    quote = opening(token.text)
+    line_end = site.text.find("\n", token.start)
+    stop = min(token.end, line_end if line_end >= 0 else token.end)
+    body_start = token.start + token.text.index(quote) + len(quote)
+    yield from _ends(site, quote, body_start, stop, 0.0)
+    yield token.start, body_start, "", 1.5
+    if len(quote) == 3 or quote == "`":
+        yield from _line_ends(site, quote, body_start, token.end)
+
+
+def _ends(site: Site, quote: str, start: int, stop: int, extra: float) -> Iterator[Guess]:
+    words = tokens(site.language, site.text, start, stop)
+    words = [w for w in words if w.kind != "unclosed"]
+    stop -= len(site.text[start:stop]) - len(site.text[start:stop].rstrip())
+    tail = 0
+    for word in reversed(words):
+        if word.kind not in ("close",) and word.text not in (",", ":", ";"):
+            break
+        stop, tail = word.start, tail + 1
+        yield stop, stop, quote, 1.0 - 0.03 * tail + extra
+    end = words[-1].end if words else stop
+    yield end, end, quote, extra + (1.0 if not tail else 1.25)
+    for word in words:
+        yield word.start, word.start, quote, 1.3 + extra
+        yield word.end, word.end, quote, 1.25 + extra
+
+
+def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]:
+    """A string that may span lines: its end may be any line's, the nearer the better."""
+    row = site.lines.row(start)
+    margin = site.lines.indent(row)
+    for n, following in enumerate(range(row, min(site.lines.row(max(stop - 1, start)) + 1, row + FAR))):
+        first, last = site.lines.span(following)
+        if last <= start:
+            continue
+        content = site.lines.content(following)
+        end = first + len(content.rstrip())
+        dedented = bool(content.strip()) and site.lines.indent(following) < margin
+        nearby = _starts_code(site, following + 1)
+        yield end, end, quote, 1.0 + 0.02 * n - (0.2 if nearby else 0.0)
+        if quote == "`":
+            yield from _ends(site, quote, max(first, start), last, 0.1 + 0.02 * n)
+        elif nearby or dedented:
+            yield last, last, "\n" + site.lines.margin(row) + quote, 1.25 + 0.02 * n
+        if dedented:
+            return
+
+
+def _starts_code(site: Site, row: int) -> bool:
+    """Whether a row begins like a statement, after the text that a string holds."""
+    if row >= len(site.lines.starts):
+        return True
+    word = site.lines.content(row).strip().split(" ", 1)[0]
+    return not word or word in site.language.headers or word in ("return", "import", "from", "const", "let", "self")
+
+
+def _close_early(site: Site, token: Token) -> Iterator[Guess]:
+    """A string of several lines that swallowed code: it runs to the quote that was meant to open the next one."""
+    quote = opening(token.text)
+    if quote in ("'", '"') or not quote:
+        return
+    body = token.start + token.text.index(quote) + len(quote)
+    yield from _line_ends(site, quote, body, token.end - len(quote))
+
+
+def _open_before(site: Site, token: Token) -> Iterator[Guess]:
+    """A closing quote that nothing opens: open it before one of the words on its left, or drop it."""
+    quote = opening(token.text)
+    if len(quote) != 1:
+        return
+    at = token.start + token.text.index(quote)
+    i = site.index(token.start) - (0 if site.code and token in site.code else 1)
+    for n in range(1, 9):
+        if i - n < 0 or site.first_on_line(i - n + 1):
+            break
+        before = site.code[i - n]
+        yield before.start, before.start, quote, 1.0 + 0.04 * n + (0.3 if before.kind in ("open", "close") else 0.0)
+    yield at, at + 1, "", 1.2
+
+
+def _split(site: Site, token: Token, cost: float) -> Iterator[Guess]:
+    """Two strings that ran into one, as in `'a, 'b'`: close the first before the comma inside of it."""
+    quote = opening(token.text)
+    if len(quote) != 1:
+        return
+    start = token.start + token.text.index(quote) + 1
+    for word in tokens(site.language, site.text, start, token.end - 1):
+        if word.text in (",", ")", "]", "}", ":", ";", "+", "."):
+            yield word.start, word.start, quote, 1.05 + cost
+    yield token.end - 1, token.end, "", 1.5 + cost

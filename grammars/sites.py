@@ -1,0 +1,89 @@
+"""A broken place, with the witnesses of where its cause lies: what proposers of edits look at."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from grammars.lexer import Lines, Scan, Token, scan
+from grammars.registry import Language
+
+REACH = 14  # tokens before a stop that may be its cause
+STEP = 0.05  # cost of a token's distance from the nearest witness
+
+
+@dataclass(frozen=True)
+class Site:
+    """A text that does not parse, the character offsets at which parsers stopped, and what they would have taken."""
+
+    language: Language
+    text: str
+    stops: tuple[int, ...]
+    expected: frozenset[str]
+
+    @cached_property
+    def lines(self) -> Lines:
+        """Rows of the text."""
+        return Lines(self.text)
+
+    @cached_property
+    def brackets(self) -> Scan:
+        """Tokens, and brackets and quotes without a partner."""
+        return scan(self.language, self.text)
+
+    @cached_property
+    def code(self) -> list[Token]:
+        """Tokens without comments."""
+        return [t for t in self.brackets.tokens if t.kind != "comment"]
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        return [t.end for t in self.code]
+
+    def index(self, offset: int) -> int:
+        """The index in `code` of the first token that ends after `offset`; its length when there is none."""
+        return bisect_right(self._ends, offset)
+
+    @cached_property
+    def at(self) -> tuple[int, ...]:
+        """Indices of the tokens at the stops."""
+        return tuple(self.index(stop) for stop in self.stops)
+
+    @cached_property
+    def rows(self) -> tuple[int, ...]:
+        """Rows of the stops, the row before each (where a line's end is at fault), without blanks, best first."""
+        rows: list[int] = []
+        for stop in self.stops:
+            row = self.lines.row(stop)
+            for one in (row, self.lines.neighbour(row, -1)):
+                if one >= 0 and one not in rows:
+                    rows.append(one)
+        return tuple(rows)
+
+    def near(self) -> Iterator[tuple[int, float]]:
+        """Indices of tokens that may be at fault and what their distance from the stops costs, nearest first."""
+        cost: dict[int, float] = {}
+        for at in self.at:
+            for i in range(max(at - REACH, 0), min(at + 3, len(self.code))):
+                gap = at - i if i <= at else 2 * (i - at)
+                cost[i] = min(cost.get(i, 9.0), STEP * gap)
+        return iter(sorted(cost.items(), key=lambda item: item[1]))
+
+    def first_on_line(self, i: int) -> bool:
+        """Whether token `i` is its line's first."""
+        return i == 0 or "\n" in self.text[self.code[i - 1].end : self.code[i].start]
+
+    def last_on_line(self, i: int) -> bool:
+        """Whether token `i` is its line's last, comments aside."""
+        return i + 1 >= len(self.code) or "\n" in self.text[self.code[i].end : self.code[i + 1].start]
+
+    def line_tokens(self, row: int) -> tuple[int, int]:
+        """Indices [first, last) of the tokens that begin on a row."""
+        start, end = self.lines.span(row)
+        first = self.index(start)
+        last = first
+        while last < len(self.code) and self.code[last].start < end:
+            last += 1
+        return first, last

@@ -1,0 +1,63 @@
+"""Where a parser cannot read on: the first token that no valid program could have there.
+
+LR parsers detect an error before they shift the token that is wrong (the viable prefix property: Aho and Ullman 1972),
+so everything before that place is the beginning of some valid text. A finished tree no longer shows it, because
+recovery rewrites what came before; tree-sitter's log does. The parser's state there also gives the tokens that the
+grammar would have taken.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import tree_sitter
+
+if TYPE_CHECKING:
+    from grammars.registry import Language
+
+PLACE = re.compile(r"version:(\d+), version_count:\d+, state:(\d+), row:(\d+), col:(\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A byte offset at or before the token that cannot be read, and the tokens that could have been there."""
+
+    byte: int
+    expected: frozenset[str]
+
+
+def first_stop(language: Language, data: bytes) -> Stop | None:
+    """The first place where every reading of `data` fails; None when one of them reaches the end."""
+    place, found = "", ""
+
+    def listen(kind: tree_sitter.LogType, message: str) -> None:
+        nonlocal place, found
+        if found:
+            return
+        if message.startswith("process"):
+            place = message
+        elif message.startswith("resume"):
+            # All versions of the stack have failed, and recovery begins: the last one to be read got furthest.
+            found = place
+
+    parser = tree_sitter.Parser(language.compiled)
+    parser.logger = listen
+    parser.parse(data)
+    match = PLACE.search(found)
+    if match is None:
+        return None
+    _, state, row, column = map(int, match.groups())
+    start = 0
+    for _ in range(row):
+        start = data.index(b"\n", start) + 1
+    return Stop(min(start + column, len(data)), expected(language, state))
+
+
+def expected(language: Language, state: int) -> frozenset[str]:
+    """Names of the terminals that the grammar takes in a parser's state; empty for the state of an error."""
+    if not 0 < state < language.compiled.parse_state_count:
+        return frozenset()
+    iterator = language.compiled.lookahead_iterator(state)
+    return frozenset(iterator.names()) if iterator is not None else frozenset()
