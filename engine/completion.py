@@ -145,7 +145,7 @@ class Completer:
             return look_back
         return lambda known: recall(known).draft or look_back(known)
 
-    def _text(self, window: Window, tokens: list[int]) -> str:
+    def text(self, window: Window, tokens: list[int]) -> str:
         """The middle's text without the bytes that healing spelled again."""
         data = self.vocabulary.decode_bytes(tokens)
         healed = len(window.heal)
@@ -163,7 +163,7 @@ class Completer:
             # Only a token that is not blank can show that a line begins left of the body.
             if not spell.bytes[tokens[-1]].strip():
                 return False
-            text = self._text(window, tokens)
+            text = self.text(window, tokens)
             return len(cut_at_dedent(text, base)) < len(text)
 
         return left_the_block
@@ -216,7 +216,7 @@ class Completer:
 
     def _shape(self, request: CompleteRequest, window: Window, multiline: bool, draft: Draft) -> str:
         """The text of a draft, cut at its line's or its block's end."""
-        text = self._text(window, draft.tokens)
+        text = self.text(window, draft.tokens)
         if not multiline:
             line = text.split("\n", 1)[0]
             return line.removesuffix("\r")
@@ -230,7 +230,7 @@ class Completer:
     def _token_ends(self, window: Window, tokens: list[int], limit: int) -> set[int]:
         ends = set()
         for n in range(1, len(tokens) + 1):
-            end = len(self._text(window, tokens[:n]))
+            end = len(self.text(window, tokens[:n]))
             if 0 < end < limit:
                 ends.add(end)
         return ends
@@ -239,7 +239,7 @@ class Completer:
         self, window: Window, tokens: list[int], spans: list[tuple[int, int]], widen: int, limit: int
     ) -> set[int]:
         """Indices of the tokens under `spans`, `widen` more on either side."""
-        starts = [len(self._text(window, tokens[:n])) for n in range(len(tokens) + 1)]
+        starts = [len(self.text(window, tokens[:n])) for n in range(len(tokens) + 1)]
         hit = {
             i
             for i in range(len(tokens))

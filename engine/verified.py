@@ -2,13 +2,15 @@
 
 After TiDAR (arXiv 2511.08923) and speculative decoding (arXiv 2211.17192). A pass holds three kinds of rows: known
 tokens that are not yet cached, the drafts for what follows them (both causal, so that they are verified and committed
-by this very pass), and masks behind the drafts, which draft the next block in case all of them hold. Greedy output is
-the output of K = 1 by construction; drafts only change how many passes it takes.
+by this very pass), and groups of masks. Each group stands behind a place where the drafts may turn out wrong, and
+drafts what follows in case they do, so that the next pass has drafts whatever this one accepts. Greedy output is the
+output of K = 1 by construction; drafts only change how many passes it takes.
 """
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,23 +18,27 @@ from engine.denoiser import Cache, Denoiser, Prediction
 from engine.sampler import Draft, Task, Writing
 from engine.vocabulary import Vocabulary
 
+PROPOSED = 0.7  # the chance that a token proposed by the memory or the window holds, before it is verified
+
 
 class DraftPolicy:
-    """Decides whether rows of noise pay on this device.
+    """Decides whether rows of noise pay on this device, and how many.
 
-    `row_cost` is what one more row costs as a share of a pass of one row (about 0.2 on two processor cores, near 0 on a
-    GPU). Masks are drafted while the share of them that ends up accepted, a running average, exceeds that.
+    `row_cost` is what one more row costs as a share of a pass of one row (about 0.1 on two processor cores, near 0 on a
+    GPU). Masks are drafted while the share of them that ends up accepted, a running average, exceeds that. `branches`
+    is the number of groups of masks in a pass.
     """
 
-    def __init__(self, masks: int, row_cost: float, probe_every: int = 16) -> None:
+    def __init__(self, masks: int, row_cost: float, branches: int = 1, probe_every: int = 16) -> None:
         self.masks = masks
+        self.branches = branches
         self.row_cost = row_cost
         self.probe_every = probe_every
         self.gain = row_cost
         self._skipped = 0
 
     def rows(self) -> int:
-        """How many masks to add to the coming pass."""
+        """How many masks to add to the coming pass, in each group."""
         if self.gain >= self.row_cost:
             return self.masks
         self._skipped += 1
@@ -47,53 +53,89 @@ class DraftPolicy:
             self.gain += 0.1 * (accepted / masked - self.gain)
 
 
+@dataclass(slots=True)
+class Drafts:
+    """Tokens to verify, the chance of each, and how many rows of noise they cost (0 when they were proposed)."""
+
+    tokens: list[int] = field(default_factory=list)
+    chances: list[float] = field(default_factory=list)
+    noise: int = 0
+
+    def places(self, most: int) -> list[int]:
+        """The likeliest numbers of drafts to be accepted, at most `most` of them, in ascending order."""
+        reach, chances = 1.0, []
+        for chance in [*self.chances, 0.0]:
+            chances.append(reach * (1.0 - chance))
+            reach *= chance
+        return sorted(sorted(range(len(chances)), key=lambda n: -chances[n])[:most])
+
+
 class VerifiedSampler:
-    """Greedy decoding of K = 1, several tokens a pass."""
+    """Greedy decoding of K = 1, several tokens a pass. A mask's guess is drafted when it is at least `confidence`."""
 
     def __init__(
-        self, denoiser: Denoiser, vocabulary: Vocabulary, policy: DraftPolicy | None = None, confidence: float = 0.5
+        self, denoiser: Denoiser, vocabulary: Vocabulary, policy: DraftPolicy | None = None, confidence: float = 0.3
     ) -> None:
         self.denoiser = denoiser
         self.vocabulary = vocabulary
         gpu = denoiser.device.name == "cuda"
-        self.policy = policy or DraftPolicy(masks=15 if gpu else 3, row_cost=0.01 if gpu else 0.15)
+        self.policy = policy or (DraftPolicy(15, 0.005, branches=8) if gpu else DraftPolicy(3, 0.1, branches=2))
         self.threshold = math.log(confidence)
 
     def run(self, cache: Cache, task: Task) -> Draft:
         """Fill the middle; see `Task`."""
         w = Writing(self.denoiser, self.vocabulary, cache, task)
-        drafts: list[int] = []
-        noise_behind_drafts = 0
+        drafts = Drafts()
         while not w.out_of_time():
-            if not drafts and task.propose is not None and not w.heal:
-                drafts, noise_behind_drafts = task.propose(w.known)[: max(w.room - 1, 0)], 0
-            masks = min(self.policy.rows(), max(w.room - len(drafts) - 1, 0)) if not w.heal else 0
+            if not drafts.tokens and task.propose is not None and not w.heal:
+                proposed = task.propose(w.known)[: max(w.room - 1, 0)]
+                drafts = Drafts(proposed, [PROPOSED] * len(proposed))
             known = w.known[w.committed :]
-            prediction = self._forward(w, known, drafts, masks)
-            finished, accepted = self._accept(w, prediction, drafts)
-            self.policy.learn(noise_behind_drafts, accepted)
+            masks, places = self._noise(w, known, drafts)
+            prediction = self._forward(w, known, drafts.tokens, masks, places)
+            finished, accepted = self._accept(w, prediction, drafts.tokens)
+            self.policy.learn(drafts.noise, accepted)
             w.commit(len(w.known) - 1)
             w.observe("verify", w.middle, range(len(w.middle) - accepted - 1, len(w.middle)))
             if finished:
                 break
-            whole = accepted == len(drafts)
-            drafts = self._sure(prediction, 1 + len(drafts), masks) if whole else []
-            noise_behind_drafts = masks if whole else 0
-            if not whole:
-                self.policy.learn(masks, 0)
-            if drafts:
-                w.observe("draft", [*w.middle, *drafts])
+            noise = masks * len(places)
+            first = 1 + len(drafts.tokens)
+            if accepted in places:
+                row = first + masks * places.index(accepted)
+                drafts = self._sure(prediction, range(row, row + masks), noise)
+            else:
+                drafts = Drafts()
+                self.policy.learn(noise, 0)
+            if drafts.tokens:
+                w.observe("draft", [*w.middle, *drafts.tokens])
         return w.result()
 
-    def _forward(self, w: Writing, known: list[int], drafts: list[int], masks: int) -> Prediction:
-        """Predictions behind the last known token, behind each draft and at each mask."""
-        causal = known + drafts
-        start, n = w.committed, len(causal)
-        at = np.arange(start, start + n + masks)
-        sees = np.arange(start + n + masks)[None, :] <= at[:, None]
-        sees[n:, start + n :] = True  # noise sees noise, in both directions
-        ids = causal + [self.denoiser.config.reserved.mask] * masks
-        return w.forward(ids, at.tolist(), at.tolist(), sees, len(known) - 1)
+    def _noise(self, w: Writing, known: list[int], drafts: Drafts) -> tuple[int, list[int]]:
+        """How many masks a group has, and behind how many accepted drafts each group stands."""
+        if w.heal:
+            return 0, []
+        free = self.denoiser.capacity - w.committed - len(known) - len(drafts.tokens)
+        places = drafts.places(self.policy.branches)
+        masks = min(self.policy.rows(), max(w.room - len(drafts.tokens) - 1, 0), free // len(places))
+        return masks, places if masks else []
+
+    def _forward(self, w: Writing, known: list[int], drafts: list[int], masks: int, places: list[int]) -> Prediction:
+        """Predictions behind the last known token, behind each draft, and at each mask of each group."""
+        start, n = w.committed, len(known) + len(drafts)
+        total = n + masks * len(places)
+        ids = known + drafts + [self.denoiser.config.reserved.mask] * (total - n)
+        slots = np.arange(start, start + total)
+        positions = slots.copy()
+        sees = slots[None, :] <= slots[:, None]
+        sees = np.concatenate([np.ones((total, start), dtype=bool), sees], axis=1)
+        for group, place in enumerate(places):
+            rows = slice(n + masks * group, n + masks * (group + 1))
+            after = len(known) + place
+            positions[rows] = np.arange(start + after, start + after + masks)
+            sees[rows, start + after :] = False
+            sees[rows, start + rows.start : start + rows.stop] = True  # noise sees noise, in both directions
+        return w.forward(ids, positions.tolist(), slots.tolist(), sees, len(known) - 1)
 
     def _accept(self, w: Writing, prediction: Prediction, drafts: list[int]) -> tuple[bool, int]:
         """Write the tokens this pass is sure of: agreed drafts and one more. (finished, agreed drafts)."""
@@ -105,11 +147,13 @@ class VerifiedSampler:
                 return False, agreed
         raise AssertionError("unreachable: the last iteration returns")
 
-    def _sure(self, prediction: Prediction, first: int, masks: int) -> list[int]:
+    def _sure(self, prediction: Prediction, rows: range, noise: int) -> Drafts:
         """Drafts from the rows of noise, up to the first that is unsure."""
-        drafts: list[int] = []
-        for row in range(first, first + masks):
-            if prediction.top_logprobs[row, 0] < self.threshold:
+        drafts = Drafts(noise=noise)
+        for row in rows:
+            chance = float(prediction.top_logprobs[row, 0])
+            if chance < self.threshold:
                 break
-            drafts.append(int(prediction.top_ids[row, 0]))
+            drafts.tokens.append(int(prediction.top_ids[row, 0]))
+            drafts.chances.append(math.exp(chance))
         return drafts

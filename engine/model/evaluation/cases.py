@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import tree_sitter
@@ -46,17 +46,17 @@ Span = tuple[int, int]
 Cutter = Callable[[Source, random.Random], Iterator[Span]]
 
 
-def build_cases(documents: Sequence[Document], kinds: Sequence[str], each: int, seed: int = 0) -> list[Case]:
+def build_cases(documents: Sequence[Document], cutters: Mapping[str, Cutter], each: int, seed: int = 0) -> list[Case]:
     """Up to `each` cases for every language and kind, spread over the documents in their order."""
     cases = []
     for language in sorted({d.language for d in documents}):
         own = [d for d in documents if d.language == language]
-        for kind in kinds:
-            cases += _of_kind(own, kind, each, seed)
+        for kind, cutter in cutters.items():
+            cases += _of_kind(own, kind, cutter, each, seed)
     return cases
 
 
-def _of_kind(documents: Sequence[Document], kind: str, each: int, seed: int) -> list[Case]:
+def _of_kind(documents: Sequence[Document], kind: str, cutter: Cutter, each: int, seed: int) -> list[Case]:
     found: list[Case] = []
     for document in documents:
         if len(found) >= each:
@@ -64,7 +64,7 @@ def _of_kind(documents: Sequence[Document], kind: str, each: int, seed: int) -> 
         rng = random.Random(f"{seed}:{kind}:{document.package}:{document.path}")
         source = grammars.get(document.language).parse(document.text)
         taken: list[Span] = []
-        for start, end in CUTTERS[kind](source, rng):
+        for start, end in cutter(source, rng):
             if len(taken) >= PER_DOCUMENT or len(found) >= each:
                 break
             if any(start < b and a < end for a, b in taken):
@@ -104,7 +104,7 @@ def _line(source: Source, rng: random.Random) -> Iterator[Span]:
 
 def _inside(source: Source, rng: random.Random) -> Iterator[Span]:
     text = source.text
-    nodes = [n for n in _walk(source.tree.root_node) if n.is_named and n.start_point[0] == n.end_point[0]]
+    nodes = [n for n in walk(source.tree.root_node) if n.is_named and n.start_point[0] == n.end_point[0]]
     rng.shuffle(nodes)
     for node in nodes[: 4 * TRIES]:
         start, end = source.character(node.start_byte), source.character(node.end_byte)
@@ -155,10 +155,11 @@ def _span(source: Source, rng: random.Random) -> Iterator[Span]:
         yield start, end
 
 
-def _walk(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+def walk(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
+    """A node and all below it, in the order of the text."""
     yield node
     for child in node.children:
-        yield from _walk(child)
+        yield from walk(child)
 
 
 CUTTERS: dict[str, Cutter] = {"line": _line, "inside": _inside, "block": _block, "span": _span}

@@ -1,0 +1,77 @@
+"""Losses on true middles, read from the engine's own graph: next token and masked, nats a token.
+
+The masked loss is that of a block as training noises it: the last known token and masks, which see each other and all
+that comes before (Set Block Decoding, arXiv 2509.04185, section 3). Half of the blocks are masked whole, the rest at a
+seeded rate, so that both drafting from noise and mending are measured.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.completion import Completer
+from engine.model.evaluation.cases import Case
+from engine.sampler import Task, Writing
+
+BLOCK = 8
+MAX_MIDDLE = 64
+
+
+@dataclass(slots=True)
+class Loss:
+    """Sums over one middle and its `<end>`."""
+
+    next_token: float = 0.0
+    next_token_right: int = 0
+    tokens: int = 0
+    masked: float = 0.0
+    masked_right: int = 0
+    masks: int = 0
+
+
+def measure_loss(completer: Completer, case: Case, seed: int = 0) -> Loss:
+    """Both losses of a case's middle."""
+    denoiser, vocabulary = completer.denoise.denoiser, completer.vocabulary
+    window = completer.windows.build(case.prefix, case.suffix)
+    healed = window.heal.decode("utf-8", "ignore")
+    end = denoiser.config.reserved.end
+    middle = [*vocabulary.encode(healed + case.middle)[:MAX_MIDDLE], end]
+    w = Writing(denoiser, vocabulary, completer.caches.get(window.ids), Task(window.ids))
+    known = w.known[w.committed :]
+    at = np.arange(w.committed, len(window.ids) + len(middle) - 1)
+    sees = np.arange(len(window.ids) + len(middle) - 1)[None, :] <= at[:, None]
+    rows = w.forward(known + middle[:-1], at.tolist(), at.tolist(), sees, len(known) - 1)
+    w.commit(len(w.known))
+    loss = Loss(tokens=len(middle))
+    loss.next_token = -sum(rows.logprob(i, token) for i, token in enumerate(middle))
+    loss.next_token_right = sum(int(rows.top_ids[i, 0]) == token for i, token in enumerate(middle))
+    rng = random.Random(f"{seed}:{case.name}")
+    for first in range(0, len(middle), BLOCK):
+        _noised_block(w, middle, first, rng, loss)
+    return loss
+
+
+def _noised_block(w: Writing, middle: list[int], first: int, rng: random.Random, loss: Loss) -> None:
+    """One noised block behind the clean tokens before it, in scratch slots: the clean stream's keys stay."""
+    reserved = w.denoiser.config.reserved
+    truth = (middle[first : first + BLOCK] + [reserved.end] * BLOCK)[:BLOCK]
+    rate = 1.0 if rng.random() < 0.5 else rng.random()
+    masked = [rng.random() < rate for _ in truth]
+    if not any(masked):
+        masked[rng.randrange(BLOCK)] = True
+    start = len(w.known) + first - 1
+    last = middle[first - 1] if first else w.known[-1]
+    visible = [reserved.mask if hidden else token for token, hidden in zip(truth[:-1], masked[:-1], strict=True)]
+    scratch = range(w.denoiser.capacity - BLOCK, w.denoiser.capacity)
+    sees = np.zeros((BLOCK, w.denoiser.capacity), dtype=bool)
+    sees[:, :start] = True
+    sees[:, list(scratch)] = True
+    got = w.forward([last, *visible], list(range(start, start + BLOCK)), list(scratch), sees)
+    for i, (token, hidden) in enumerate(zip(truth, masked, strict=True)):
+        if hidden and first + i < len(middle):
+            loss.masked -= got.logprob(i, token)
+            loss.masked_right += int(got.top_ids[i, 0]) == token
+            loss.masks += 1
