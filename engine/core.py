@@ -11,6 +11,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from platformdirs import user_cache_path
+
 import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
@@ -20,7 +22,7 @@ from engine.denoise import DenoiseSampler
 from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import BadRequestError
-from engine.memory import Memory
+from engine.memory import Memory, TokenStore
 from engine.repair import Repairer
 from engine.sampler import Observer, Sampler, Task, Writing
 from engine.types import CompleteAnswer, CompleteRequest, Completion, Repair, RepairAnswer, RepairRequest
@@ -64,7 +66,8 @@ class Engine:
         self.device = self.denoiser.device.name
         self.counters = Counters()
         self.caches = CachePool(self.denoiser)
-        self.memory = Memory(self.vocabulary) if memory else None
+        store = TokenStore(user_cache_path("remask") / "memory.sqlite", checkpoint.digest)
+        self.memory = Memory(self.vocabulary, store) if memory else None
         parser = Parser()
         denoise = DenoiseSampler(self.denoiser, self.vocabulary)
         chosen: Sampler = VerifiedSampler(self.denoiser, self.vocabulary) if sampler == "verified" else denoise
@@ -85,6 +88,8 @@ class Engine:
     def close(self) -> None:
         """Release caches and parses. The engine cannot be used afterwards."""
         self.caches.clear()
+        if self.memory is not None:
+            self.memory.close()
         self.parser.close()
 
     def complete(

@@ -2,6 +2,7 @@
 
 from engine.memory.index import Memory, View
 from engine.memory.match import Match
+from engine.memory.store import TokenStore
 from engine.memory.window import look_back
 
-__all__ = ["Match", "Memory", "View", "look_back"]
+__all__ = ["Match", "Memory", "TokenStore", "View", "look_back"]

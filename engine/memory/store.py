@@ -34,23 +34,16 @@ class TokenStore:
         self.model = model
         self._lock = threading.Lock()
         self._pending: list[tuple[bytes, bytes, float]] = []
+        self.file = file
         self._connection: sqlite3.Connection | None = None
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-            os.chmod(file, 0o600)
-            self._connection = sqlite3.connect(file, timeout=1.0, check_same_thread=False, isolation_level=None)
-            self._connection.execute("PRAGMA journal_mode=WAL")
-            self._connection.execute("PRAGMA synchronous=OFF")
-            self._connection.execute("CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, ids BLOB, used REAL)")
-        except (OSError, sqlite3.Error) as failure:
-            log.warning("the memory's cache %s cannot be used: %s", file, failure)
-            self._connection = None
+        self._opened = False
 
     def tokens(self, text: str, encode: Callable[[str], list[int]]) -> Tokens:
         """Token ids of `text`, from the cache where it has them."""
         key = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16, salt=self.model.encode()[:16]).digest()
         with self._lock:
+            if not self._opened:  # an engine that remembers nothing leaves no file
+                self._open(self.file)
             found = self._read(key)
             if found is None:
                 ids = np.array(encode(text), dtype=np.uint32)
@@ -69,6 +62,20 @@ class TokenStore:
                     self._shrink(self._connection)
                 self._connection.close()
                 self._connection = None
+
+    def _open(self, file: Path) -> None:
+        self._opened = True
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+            os.chmod(file, 0o600)
+            self._connection = sqlite3.connect(file, timeout=1.0, check_same_thread=False, isolation_level=None)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            self._connection.execute("PRAGMA synchronous=OFF")
+            self._connection.execute("CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, ids BLOB, used REAL)")
+        except (OSError, sqlite3.Error) as failure:
+            log.warning("the memory's cache %s cannot be used: %s", file, failure)
+            self._connection = None
 
     def _read(self, key: bytes) -> Tokens | None:
         if self._connection is None:
