@@ -14,6 +14,7 @@ COMMANDS = {
     "complete": ("engine.cli.complete_command", "complete code at a position in a file"),
     "repair": ("engine.cli.repair_command", "repair a file that does not parse"),
     "demo": ("engine.cli.demo_command", "watch a draft being denoised, step by step"),
+    "bench": ("engine.cli.bench_command", "measure speed, repair and memory, side by side"),
     "doctor": ("engine.cli.doctor_command", "say what this installation has and what it lacks"),
     "engine": ("engine.cli.engine_command", "run the engine process that editors share"),
     "lsp": ("engine.cli.lsp_command", "run the language server over standard input and output"),

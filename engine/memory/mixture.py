@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from engine.memory.match import Match
 
 FEATURES = ("bias", "length", "long", "count", "share", "entropy", "this_file", "folder")
-WEIGHTS = (-5.0, 1.2, 1.0, 0.1, 2.0, 0.6, 0.5, 0.2)
+WEIGHTS: tuple[float, ...] = (-5.0, 1.2, 1.0, 0.1, 2.0, 0.6, 0.5, 0.2)
 
 
 def features(match: Match, entropy: float) -> tuple[float, ...]:

@@ -1,0 +1,30 @@
+"""`remask bench`: one benchmark a module, imported only when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from typing import Any
+
+# Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
+SUBCOMMANDS = {
+    "memory": ("engine.bench.memory", "what the workspace's memory adds, and how its trust is fitted"),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare `bench` and its subcommands; only the one asked for is imported."""
+    parser = subparsers.add_parser("bench", help="measure speed, repair and memory")
+    inner = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    words = [a for a in sys.argv[1:] if not a.startswith("-")]
+    for name, (where, summary) in SUBCOMMANDS.items():
+        sub = inner.add_parser(name, help=summary)
+        if len(words) > 1 and words[1] == name:
+            importlib.import_module(where).add_arguments(sub)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand; exit codes as `remask`."""
+    where, _ = SUBCOMMANDS[args.subcommand]
+    return int(importlib.import_module(where).run(args))
