@@ -86,6 +86,7 @@ def serve(options: EngineOptions, background: bool) -> int:
 
 
 async def _serve(options: EngineOptions, background: bool, trouble: str) -> None:
+    from engine.service.logs import redirect_output
     from engine.service.server import EngineServer
 
     server = EngineServer(options)
@@ -95,14 +96,7 @@ async def _serve(options: EngineOptions, background: bool, trouble: str) -> None
         if hasattr(signal, name):
             with contextlib.suppress(NotImplementedError):  # Windows: the default handlers end the process
                 loop.add_signal_handler(getattr(signal, name), server.leave, f"{name} received")
-    await server.run(on_listening=_let_go_of_parent if background else None)
-
-
-def _let_go_of_parent() -> None:
-    """Whoever started this process may go away: nothing may be written to its pipe any more."""
-    with open(os.devnull, "wb") as nothing:
-        os.dup2(nothing.fileno(), 1)
-        os.dup2(nothing.fileno(), 2)
+    await server.run(on_listening=(lambda: redirect_output(options.log_file)) if background else None)
 
 
 def status(options: EngineOptions, as_json: bool) -> int:
@@ -125,12 +119,12 @@ def summary(engine: dict[str, Any]) -> str:
         return f"process {engine['pid']}: {engine['message']}"
     s = engine["service"]
     resident = f", {s['resident_bytes'] / 1e6:.0f} MB" if s["resident_bytes"] else ""
-    asked = ", ".join(f"{n} {kind}" for kind, n in sorted(s["requests"].items()) if kind != "connections") or "none"
+    asked = ", ".join(f"{n} {kind}" for kind, n in sorted(s["requests"].items())) or "none"
     what = f"{engine['model']} on {engine['device']}" if engine["model"] else engine["message"]
     note = f"\n  note: {engine['message']}" if engine["model"] and engine["message"] else ""
     return (
         f"process {s['pid']}: {engine['state']}, {what}\n"
-        f"  up {s['uptime_s']:.0f} s, {s['clients'] - 1} clients{resident}; requests: {asked}{note}"
+        f"  up {s['uptime_s']:.0f} s, {s['clients']} clients{resident}; requests: {asked}{note}"
     )
 
 

@@ -104,7 +104,7 @@ class Connection:
             client = Identity.from_wire(hello.get("identity") or {})
         except (RemaskError, AttributeError) as wrong:
             raise FrameError(str(wrong)) from None
-        verdict, reason = await self.server.judge(client)
+        verdict, reason = self.server.judge(client)
         if verdict == "accepted":
             self.purpose = "work"
             return self.server.welcome()
@@ -143,7 +143,7 @@ class Connection:
         try:
             if self.purpose == "control" and kind not in ("ping", "stats", "leave"):
                 raise BadRequestError(f"{kind} is not open to a control connection")
-            self.server.handle(self, id, kind, message, size)
+            self.server.handle(self, message, size)
         except RemaskError as error:
             self.send({"id": id} | messages.error_to_wire(error))
 

@@ -5,8 +5,10 @@ A log that cannot be written is no reason not to work: the engine says so in `pi
 
 from __future__ import annotations
 
+import faulthandler
 import logging
 import logging.handlers
+import os
 import sys
 from pathlib import Path
 
@@ -45,6 +47,22 @@ def start_log(file: str | None, level: str, foreground: bool) -> str:
     if foreground:
         _add(root, logging.StreamHandler(sys.stderr))
     return trouble
+
+
+def redirect_output(file: str | None) -> None:
+    """Point standard output and error at the log, so that a crash leaves its traces where people look.
+
+    Whoever started this process may be gone by then: nothing may be written to its pipes any more.
+    """
+    path = Path(file) if file else default_log_file()
+    try:
+        target = open(path, "ab")
+    except OSError:
+        target = open(os.devnull, "ab")
+    with target:
+        os.dup2(target.fileno(), 1)
+        os.dup2(target.fileno(), 2)
+    faulthandler.enable()
 
 
 def _add(root: logging.Logger, handler: logging.Handler) -> None:

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from engine.cancellation import CancelToken
 from engine.errors import EngineUnavailableError
+from engine.service.frames import Message
 
 MAX_QUEUED = 256
 MAX_QUEUED_OF_ONE = 64
@@ -42,6 +43,7 @@ class Job:
     kind: str
     rank: Rank
     body: Any
+    send: Callable[[Message], None]  # takes the reply
     document: str | None = None
     budget: float = 60.0  # seconds to answer in
     size: int = 0  # bytes it holds while it waits
@@ -138,13 +140,14 @@ class Scheduler:
             job.end(fate)
         return False
 
-    def drop_all(self, owner: Hashable) -> None:
-        """End everything a connection asked for: nobody is left to tell."""
-        for job in [*self._queue, *([self.running] if self.running else [])]:
-            if job.owner == owner:
-                self.drop(job, "gone")
+    def drop_all(self, owner: Hashable) -> list[Job]:
+        """End everything a connection asked for, and return it: nobody is left to tell."""
+        jobs = [job for job in [*self._queue, *([self.running] if self.running else [])] if job.owner == owner]
+        for job in jobs:
+            self.drop(job, "gone")
         for place in [place for place in self._turns if place[0] == owner]:
             del self._turns[place]
+        return jobs
 
     def find(self, owner: Hashable, id: int) -> Job | None:
         """A job by the id that its owner gave it."""

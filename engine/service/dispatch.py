@@ -1,0 +1,165 @@
+"""From queued jobs to replies: keeps deadlines, feeds the worker, takes preempted jobs up again."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import Callable, Hashable
+from typing import Literal
+
+from engine.errors import ModelError, RemaskError
+from engine.service import messages
+from engine.service.frames import Message
+from engine.service.scheduler import Job, Rank, Scheduler
+from engine.service.worker import Loader, Worker
+from engine.types import CompleteAnswer
+
+log = logging.getLogger(__name__)
+
+State = Literal["loading", "ready", "failed"]
+
+
+class Dispatcher:
+    """Owns the queue and the worker; every method is called from the event loop's thread."""
+
+    def __init__(self, load: Loader, device: str, on_state: Callable[[], None]) -> None:
+        self.state: State = "loading"
+        self.message = "loading the model"
+        self.scheduler = Scheduler()
+        self.worker = Worker(load, device, self._trace)
+        self.counters: Counter[str] = Counter()
+        self.used = time.monotonic()  # when something was last asked or answered
+        self._on_state = on_state
+        self._timers: dict[Job, asyncio.TimerHandle] = {}
+        self._wake = asyncio.Event()
+        self._draining = False
+        self._loop = asyncio.get_running_loop()
+
+    @property
+    def idle(self) -> bool:
+        """Nothing runs, nothing waits, nothing loads."""
+        return self.state != "loading" and not len(self.scheduler) and self.scheduler.running is None
+
+    def submit(self, job: Job) -> None:
+        """Queue a job, or raise the `RemaskError` that is the reply."""
+        if self.state == "failed":
+            raise ModelError(self.message)
+        if job.kind != "stats":
+            self.used = time.monotonic()
+        self.counters[job.kind] += 1
+        for out in self.scheduler.add(job):
+            self._disarm(out)
+            self._reply_ended(out)
+        # Someone who waits for an answer waits for the model too; what comes unasked is answered in time or not at all.
+        if self.state == "ready" or job.rank is Rank.AUTOMATIC:
+            self._arm(job)
+        self._wake.set()
+
+    def cancel(self, owner: Hashable, id: int) -> None:
+        """End a client's request; one that is over already, or never was, does no harm."""
+        job = self.scheduler.find(owner, id)
+        if job is not None:
+            self._end(job, "cancelled")
+
+    def drop_all(self, owner: Hashable) -> None:
+        """A client left: nobody wants its work."""
+        for job in self.scheduler.drop_all(owner):
+            self._disarm(job)
+            self.counters["gone"] += 1
+
+    def drain(self) -> None:
+        """Finish what people wait for, give up the rest, then let `run` return."""
+        self._draining = True
+        running = self.scheduler.running
+        for job in [*self.scheduler, *([running] if running else [])]:
+            if job.rank is not Rank.INVOKED:
+                self._end(job, "cancelled")
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Load the model, then work until drained."""
+        await self._load()
+        while True:
+            job = self.scheduler.next()
+            if job is None:
+                if self._draining:
+                    break
+                self._wake.clear()
+                await self._wake.wait()
+                continue
+            reply = await self.worker.run(job)
+            self.scheduler.finish()
+            stopped = reply.get("error") == "CancelledError"
+            if job.fate == "preempted" and stopped and not self._draining:
+                self.counters["preempted"] += 1
+                self.scheduler.take_up_again(job)
+                continue
+            self._disarm(job)
+            if job.kind != "stats":
+                self.used = time.monotonic()
+            if job.fate == "gone":
+                continue
+            if stopped:
+                self.counters[job.fate or "cancelled"] += 1
+            job.send({"id": job.id} | reply)
+        await self.worker.close()
+
+    async def _load(self) -> None:
+        started = time.monotonic()
+        try:
+            await self.worker.load()
+        except RemaskError as failure:
+            log.error("the model cannot be loaded: %s", failure)
+            self.state, self.message = "failed", str(failure)
+            self._on_state()
+            reply = messages.error_to_wire(ModelError(str(failure)))
+            for job in self.scheduler:
+                self.scheduler.drop(job, "cancelled")
+                self._disarm(job)
+                job.send({"id": job.id} | reply)
+            return
+        took = time.monotonic() - started
+        log.info("ready after %.1f s: %s on %s", took, self.worker.model, self.worker.device)
+        self.state, self.message = "ready", ""
+        self._on_state()
+        for job in self.scheduler:
+            if job not in self._timers:
+                self._arm(job)
+
+    def _arm(self, job: Job) -> None:
+        job.deadline = time.monotonic() + job.budget
+        self._timers[job] = self._loop.call_later(job.budget, self._end, job, "expired")
+
+    def _disarm(self, job: Job) -> None:
+        if timer := self._timers.pop(job, None):
+            timer.cancel()
+
+    def _end(self, job: Job, fate: str) -> None:
+        """End a job before its time; a running one replies by itself, at its next step."""
+        if fate == "expired" and job is self.scheduler.running:
+            return  # the engine knows the deadline and answers with what held up
+        self._disarm(job)
+        if self.scheduler.drop(job, fate):
+            self._reply_ended(job)
+
+    def _reply_ended(self, job: Job) -> None:
+        self.counters[job.fate] += 1
+        if job.rank is Rank.AUTOMATIC and job.fate in ("expired", "crowded"):
+            nothing = messages.answer_to_wire(CompleteAnswer([], 0, 0))
+            job.send({"id": job.id, "kind": "answer", "answer": nothing})
+        else:
+            job.send({"id": job.id, "kind": "error", "error": "CancelledError", "message": REASONS[job.fate]})
+
+    def _trace(self, job: Job, step: Message) -> None:
+        """Called on the engine's thread."""
+        self._loop.call_soon_threadsafe(job.send, {"id": job.id, "kind": "trace"} | step)
+
+
+REASONS = {
+    "superseded": "a newer request of the same document took its place",
+    "cancelled": "the request was cancelled",
+    "expired": "its deadline passed before its turn came",
+    "crowded": "too many requests were waiting",
+}
