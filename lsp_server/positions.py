@@ -1,8 +1,8 @@
 """LSP positions and character offsets.
 
 A position is a line and a count of code units (LSP 3.18, `PositionEncodingKind`); an offset is a character index into
-a Python `str`. A line ends at `\\n`, `\\r\\n` or `\\r` and nowhere else: `str.splitlines` knows seven more, which editors
-do not.
+a Python `str`. A line ends at `\\n`, `\\r\\n` or `\\r` and nowhere else: `str.splitlines` knows seven more, which
+editors do not.
 """
 
 from __future__ import annotations

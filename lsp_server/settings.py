@@ -1,4 +1,4 @@
-"""Settings: the one place where they are declared. The JSON schema, docs/settings.md and VS Code's settings page follow.
+"""Settings, declared in one place: the JSON schema, docs/settings.md and VS Code's settings page follow from it.
 
 Clients send them as `initializationOptions` and as the section `remask` of `workspace/configuration`, nested
 (`{"completion": {"enable": true}}`) or flat (`{"completion.enable": true}`).
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterator
-from dataclasses import MISSING, dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any
 
 import grammars
@@ -18,8 +18,6 @@ SECTION = "remask"
 
 def _setting(default: Any, about: str, **limits: Any) -> Any:
     """A field: `choices`, `minimum`, `maximum`, `values` (type of an object's values), `machine` (not per folder)."""
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: type(default)(default), metadata={"about": about, **limits})
     return field(default=default, metadata={"about": about, **limits})
 
 
@@ -123,14 +121,20 @@ class Settings:
     """All settings, resolved."""
 
     enable: bool = _setting(True, "Everything on or off.")
-    languages: dict[str, bool] = _setting(
-        {}, 'Languages to turn off or on: `{"javascript": false}`. Those not named are on.', values=bool
+    languages: dict[str, bool] = field(
+        default_factory=dict,
+        metadata={
+            "about": 'Languages to turn off or on: `{"javascript": false}`. Those not named are on.',
+            "values": bool,
+        },
     )
-    exclude: list[str] = _setting(
-        [],
-        "Files that are never read, as patterns in the manner of `.gitignore`. Keys, certificates and `.env` files "
-        "are always excluded.",
-        values=str,
+    exclude: list[str] = field(
+        default_factory=list,
+        metadata={
+            "about": "Files that are never read, as patterns in the manner of `.gitignore`. Keys, certificates and "
+            "`.env` files are always excluded.",
+            "values": str,
+        },
     )
     respect_gitignore: bool = _setting(True, "Never read files that `.gitignore` names.")
     withhold_secrets: bool = _setting(True, "Withhold suggestions that contain what looks like a password or a key.")
@@ -166,10 +170,11 @@ def camel(name: str) -> str:
     return first + "".join(word.capitalize() for word in rest)
 
 
-def declared(kind: type = Settings, prefix: str = "") -> Iterator[Declared]:
+def declared(kind: Any = Settings, prefix: str = "") -> Iterator[Declared]:
     """Every setting, in the order of its declaration."""
+    blank = kind()
     for f in fields(kind):
-        default = f.default if f.default is not MISSING else f.default_factory()  # type: ignore[misc]
+        default = getattr(blank, f.name)
         name = prefix + camel(f.name)
         if is_dataclass(default):
             yield from declared(type(default), name + ".")

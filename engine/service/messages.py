@@ -74,10 +74,16 @@ def complete_answer(raw: Message) -> CompleteAnswer:
 
 def repair_answer(raw: Message) -> RepairAnswer:
     """What `answer_to_wire` made of a `RepairAnswer`; fields of a newer engine are left out."""
-    known, repair = _known(RepairAnswer, raw), _known(Repair, raw["repair"])
-    repair["edits"] = [Edit(**_known(Edit, edit)) for edit in repair["edits"]]
-    known["repair"] = Repair(**repair)
+    known = _known(RepairAnswer, raw)
+    known["repair"] = _repair(raw["repair"])
+    known["alternatives"] = tuple(_repair(other) for other in raw.get("alternatives", ()))
     return RepairAnswer(**known)
+
+
+def _repair(raw: Message) -> Repair:
+    known = _known(Repair, raw)
+    known["edits"] = [Edit(**_known(Edit, edit)) for edit in raw["edits"]]
+    return Repair(**known)
 
 
 def error_to_wire(error: RemaskError) -> Message:

@@ -1,0 +1,121 @@
+"""workspace/executeCommand: pausing, the engine's restart, counters (docs/protocol.md)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+import grammars
+from engine.errors import RemaskError
+from lsp_server import counters
+
+if TYPE_CHECKING:
+    from lsp_server.server import Server
+    from lsp_server.session import Session
+
+logger = logging.getLogger("remask.commands")
+
+ACCEPTED = "remask.accepted"
+
+
+def register(server: Server) -> None:
+    """Register all commands; each takes what it needs from its arguments and ignores the rest."""
+    for name, command in COMMANDS.items():
+        server.command(name)(_guarded(server, name, command))
+
+
+def _guarded(server: Server, name: str, command: Callable[..., Awaitable[object]]) -> Callable[..., Awaitable[object]]:
+    async def run(*arguments: Any) -> object:
+        try:
+            return await command(server.session, *arguments)
+        except asyncio.CancelledError:
+            raise
+        except RemaskError as error:
+            server.session.engine_failed(error)
+            return {"error": str(error)}
+        except Exception as failure:
+            logger.exception("%s failed", name)
+            return {"error": f"{name} failed ({type(failure).__name__}): see the log"}
+
+    return run
+
+
+async def pause(session: Session, language: object = None, *_: object) -> object:
+    """No suggestions and no problems until resumed; in one language only, if one is named."""
+    session.paused.add(_language(language))
+    session.refresh()
+    return session.status.now()
+
+
+async def resume(session: Session, language: object = None, *_: object) -> object:
+    """The contrary; without a language, everything goes on."""
+    name = _language(language)
+    session.paused = session.paused - {name} if name else set()
+    session.refresh()
+    return session.status.now()
+
+
+async def restart_engine(session: Session, *_: object) -> object:
+    """A new engine process, for all editors."""
+    await session.restart_engine()
+    return session.status.now()
+
+
+async def stats(session: Session, *_: object) -> object:
+    """Counts of this session and of all, by language, and what the engine says of itself."""
+    session.counters.flush()
+    try:
+        engine: object = await asyncio.wait_for(session.engine.stats(), 5)
+    except (RemaskError, TimeoutError) as error:
+        engine = {"error": str(error) or "the engine did not answer"}
+    return {
+        "session": session.counters.session(),
+        "total": counters.read(session.counters.path),
+        "cacheHits": session.type_along.hits,
+        "medianMs": session.status.now()["medianMs"],
+        "engine": engine,
+    }
+
+
+async def doctor(session: Session, *_: object) -> object:
+    """What `remask doctor` says, as facts by name and a list of problems."""
+    from engine.cli.doctor_command import examine
+
+    engine = session.settings.engine
+    facts, problems = await asyncio.to_thread(examine, engine.device, engine.model or None)
+    return {"facts": facts, "problems": problems}
+
+
+async def accepted(session: Session, uri: object = None, *_: object) -> object:
+    """A suggestion was accepted; counted once, whether this or the changed text is seen first."""
+    if isinstance(uri, str):
+        session.shown.accepted(uri)
+    return None
+
+
+async def partly_accepted(session: Session, uri: object = None, *_: object) -> object:
+    """A word or a line of a suggestion was accepted."""
+    if isinstance(uri, str):
+        session.shown.partly_accepted(uri)
+    return None
+
+
+def _language(identifier: object) -> str:
+    """The language of an LSP identifier or of a name; "" for all."""
+    if not isinstance(identifier, str) or not identifier:
+        return ""
+    found = grammars.language_id(identifier)
+    return found.name if found else identifier
+
+
+COMMANDS: dict[str, Callable[..., Awaitable[object]]] = {
+    "remask.pause": pause,
+    "remask.resume": resume,
+    "remask.restartEngine": restart_engine,
+    "remask.stats": stats,
+    "remask.doctor": doctor,
+    ACCEPTED: accepted,
+    "remask.partlyAccepted": partly_accepted,
+}

@@ -1,0 +1,62 @@
+"""textDocument/completion: the suggestion as an item of the ordinary list, for clients without ghost text."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from lsp_server.documents import Snapshot
+from lsp_server.features.commands import ACCEPTED
+from lsp_server.features.handling import request
+from lsp_server.suggest import Suggestion
+
+if TYPE_CHECKING:
+    from lsp_server.server import Server
+    from lsp_server.session import Session
+
+WORD = re.compile(r"[^\W\d]?\w*\Z")
+LABEL = 60  # characters
+
+
+def register(server: Server) -> None:
+    """Register the request; clients ask by themselves while a word is typed, and behind these characters."""
+    options = types.CompletionOptions(trigger_characters=[".", "(", "=", ":", " "])
+    request(server, types.TEXT_DOCUMENT_COMPLETION, completion, lambda: types.CompletionList(True, []), options)
+
+
+async def completion(session: Session, params: types.CompletionParams) -> types.CompletionList:
+    """The suggestions as items; the list is asked for anew with each key, for ours are no list of names."""
+    document = session.documents.get(params.text_document.uri)
+    if document is None:
+        return types.CompletionList(True, [])
+    context = params.context
+    typing = context is None or context.trigger_kind != types.CompletionTriggerKind.Invoked
+    snapshot = document.snapshot
+    found = await session.suggester.suggest(document, params.position, not typing, None)
+    cursor = snapshot.lines.offset(params.position)
+    items = [item(snapshot, cursor, s, number) for number, s in enumerate(found)]
+    return types.CompletionList(True, items)
+
+
+def item(snapshot: Snapshot, cursor: int, suggestion: Suggestion, number: int) -> types.CompletionItem:
+    """One suggestion; it begins with the word before the cursor, which is what clients filter by."""
+    text = snapshot.text
+    found = WORD.search(text, text.rfind("\n", 0, cursor) + 1, cursor)
+    start = found.start() if found else cursor
+    new = text[start:cursor] + suggestion.text
+    first = new.strip().split("\n", 1)[0]
+    label = first if len(first) <= LABEL else first[: LABEL - 1] + "…"
+    language = snapshot.language.name if snapshot.language else ""
+    return types.CompletionItem(
+        label=label + ("…" if "\n" in new.strip() else ""),
+        kind=types.CompletionItemKind.Text,
+        detail="Remask",
+        documentation=types.MarkupContent(types.MarkupKind.Markdown, f"```{language}\n{new}\n```"),
+        filter_text=new.split("\n", 1)[0],
+        sort_text=f"~{number}",
+        insert_text_mode=types.InsertTextMode.AsIs,
+        text_edit=types.TextEdit(snapshot.lines.range(start, suggestion.end), new),
+        command=types.Command("Remask: count this suggestion", ACCEPTED, arguments=[snapshot.uri]),
+    )

@@ -1,0 +1,178 @@
+"""What the handlers share: documents, settings, the engine's client, and whether Remask may speak at all here."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import RemaskError
+from engine.service.client import EngineClient, EngineOptions, EngineState
+from lsp_server import log
+from lsp_server.counters import Counters
+from lsp_server.diagnosis import Diagnosis
+from lsp_server.documents import Document, Documents, Snapshot
+from lsp_server.exclusions import Exclusions
+from lsp_server.pacing import Latest, Pacing
+from lsp_server.settings import Settings, resolve
+from lsp_server.shown import ShownSuggestions
+from lsp_server.status import Status
+from lsp_server.suggest import Suggester
+from lsp_server.type_along import TypeAlong
+from lsp_server.workspace_memory import WorkspaceMemory
+
+if TYPE_CHECKING:
+    from lsp_server.server import Server
+
+logger = logging.getLogger("remask.session")
+LARGEST = 1_000_000  # characters of a document that is looked at; larger ones are followed and left alone
+
+
+class Session:
+    """One client's session. Handlers run on one event loop: nothing here needs a lock."""
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.documents = Documents()
+        self.settings = Settings()
+        self.initial: object = None
+        self.exclusions = Exclusions()
+        self.type_along = TypeAlong()
+        self.latest = Latest()
+        self.pacing = Pacing()
+        self.counters = Counters()
+        self.shown = ShownSuggestions(self.counters)
+        self.status = Status(server, self.pacing)
+        self.suggester = Suggester(self)
+        self.diagnosis = Diagnosis(self)
+        self.memory = WorkspaceMemory(self)
+        self.paused: set[str] = set()  # languages; "" is all of them
+        self.folders: list[str] = []
+        self.ready = asyncio.Event()  # a model is loaded
+        self.listens = False  # asked the client to tell of new settings
+        self._client: EngineClient | None = None
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._complaints: set[str] = set()
+
+    @property
+    def engine(self) -> EngineClient:
+        """The engine process's client; nothing is started before the first request."""
+        if self._client is None:
+            s = self.settings
+            options = EngineOptions(
+                device=s.engine.device,
+                model=s.engine.model or None,
+                idle_minutes=s.engine.idle_minutes,
+                memory=s.memory.enable,
+            )
+            self._client = EngineClient(options, on_state=self._on_state)
+        return self._client
+
+    def apply(self, *sources: object) -> None:
+        """Take settings from the client, and say what is wrong with them, once."""
+        old, (self.settings, problems) = self.settings, resolve(*sources)
+        new = self.settings
+        log.logger.setLevel(new.log.level.upper())
+        if new.log.file != old.log.file:
+            problems += [p for p in [log.to_file(new.log.file)] if p]
+        if (new.exclude, new.respect_gitignore) != (old.exclude, old.respect_gitignore):
+            self.exclusions = Exclusions(new.exclude, new.respect_gitignore)
+        for problem in problems:
+            if problem not in self._complaints:
+                self._complaints.add(problem)
+                logger.warning("%s", problem)
+                self.server.warn(problem)
+        if (new.engine, new.memory.enable) != (old.engine, old.memory.enable) and self._client is not None:
+            client, self._client = self._client, None
+            self.spawn(client.close())
+            self.memory.engine_changed()
+        if new != old:
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Settings, or what is paused, changed: look at every document anew."""
+        for document in self.documents:
+            self.diagnosis.opened(document)
+        self.memory.refresh()
+        self.status.set_off(not self.settings.enable, bool(self.paused))
+
+    def language_on(self, language: str) -> bool:
+        """Whether a language is on and not paused."""
+        return self.settings.allows(language) and not self.paused & {"", language}
+
+    def looks_at(self, snapshot: Snapshot) -> bool:
+        """Whether Remask has anything to say of a document at all."""
+        return (
+            snapshot.language is not None and self.language_on(snapshot.language.name) and len(snapshot.text) <= LARGEST
+        )
+
+    def excluded(self, snapshot: Snapshot) -> str | None:
+        """Why a document must not be read into a window; None when it may."""
+        return self.exclusions.reason(snapshot.path) if snapshot.path else None
+
+    def start_engine(self) -> None:
+        """Have the engine load while the person reads, so that the first suggestion is not the slow one."""
+        if self._client is None or self._client.state.state == "stopped":
+            self.spawn(self.engine.start())
+
+    def cursor_seen(self, document: Document, offset: int) -> None:
+        """A request shows where the cursor is."""
+        document.cursor = offset
+        self.diagnosis.cursor_moved(document)
+
+    def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run work in the background; what it raises is logged."""
+        task = asyncio.ensure_future(self._guarded(work))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _guarded(self, work: Coroutine[Any, Any, object]) -> None:
+        try:
+            await work
+        except RemaskError as error:
+            self.engine_failed(error)
+        except Exception:
+            logger.exception("work in the background failed")
+
+    def engine_failed(self, error: RemaskError) -> None:
+        """Log an engine's failure; the same one not again and again."""
+        text = str(error) or type(error).__name__
+        level = logging.DEBUG if text in self._complaints else logging.WARNING
+        self._complaints.add(text)
+        logger.log(level, "%s", text)
+
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """While an answer is being computed."""
+        self.pacing.running += 1
+        self.status.update()
+        try:
+            yield
+        finally:
+            self.pacing.running -= 1
+            self.status.update()
+
+    def _on_state(self, state: EngineState) -> None:
+        self.status.engine(state)
+        if state.state == "ready":
+            self.ready.set()
+            self.memory.refresh()
+        else:
+            self.ready.clear()
+
+    async def restart_engine(self) -> None:
+        """Restart the engine process."""
+        self._complaints.clear()
+        await self.engine.restart()
+
+    async def close(self) -> None:
+        """Cancel everything and leave the engine to others."""
+        for task in list(self._tasks):
+            task.cancel()
+        self.counters.flush()
+        if self._client is not None:
+            client, self._client = self._client, None
+            await client.close()

@@ -1,0 +1,203 @@
+"""Suggestions at a cursor, for whatever part of the protocol shows them: asked, kept, fitted and filtered."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from lsprotocol import types
+
+from engine.errors import CancelledError, RemaskError
+from engine.types import CompleteAnswer, CompleteRequest
+from grammars import Source
+from lsp_server import secrets
+from lsp_server.documents import Document, Snapshot
+from lsp_server.fitting import fit, normal
+from lsp_server.shown import Shown
+from lsp_server.type_along import Kept
+
+if TYPE_CHECKING:
+    from lsp_server.session import Session
+
+logger = logging.getLogger("remask.suggest")
+INVOKED_TIMEOUT = 60.0  # seconds: a person who pressed a key waits for the model to load
+MULTILINE = {"auto": None, "never": False, "always": True}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a suggestion goes: `source` is the file as it will be without one, `cursor` an offset in it.
+
+    With a popup's item selected the file is the one with that item in place of `replaced` (offsets in the document);
+    `typed` is then the item's text, with which every suggestion has to begin.
+    """
+
+    source: Source
+    cursor: int
+    replaced: tuple[int, int]
+    typed: str = ""
+
+    @classmethod
+    def at(cls, snapshot: Snapshot, cursor: int, selected: types.SelectedCompletionInfo | None = None) -> Place:
+        """The place at a cursor, or behind what a popup would insert."""
+        if selected is None:
+            return cls(snapshot.source, cursor, (cursor, cursor))
+        start, end = snapshot.lines.offsets(selected.range)
+        end = max(end, cursor)
+        source = snapshot.source.replace(start, end, selected.text)
+        return cls(source, start + len(selected.text), (start, end), selected.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """`text` replaces the document's characters from `start` to `end`; `ghost` is the part that is new."""
+
+    text: str
+    start: int
+    end: int
+    ghost: str
+    confidence: float
+
+
+class Suggester:
+    """Answers for one session."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def suggest(
+        self, document: Document, position: types.Position, invoked: bool, selected: types.SelectedCompletionInfo | None
+    ) -> list[Suggestion]:
+        """Suggestions for the document as it is now; [] when there is nothing to say, or it changed meanwhile."""
+        session, snapshot = self._session, document.snapshot
+        cursor = snapshot.lines.offset(position)
+        session.cursor_seen(document, cursor)
+        if reason := self._silent(document, cursor, invoked):
+            logger.debug("no suggestion: %s", reason)
+            session.latest.cancel(snapshot.uri)
+            return []
+        place = Place.at(snapshot, cursor, selected)
+        middles, over = await self._middles(document, snapshot, place, invoked)
+        if document.snapshot.version != snapshot.version:
+            return []  # stale: the client asks again for what it has now
+        found = list(self._fitted(place, middles, over))
+        if found and session.settings.count:
+            first, text = found[0], snapshot.text
+            session.shown.show(
+                snapshot.uri,
+                Shown(
+                    unix(text[: first.start]),
+                    unix(text[first.end :]),
+                    tuple(s.text for s in found),
+                    place.source.language.name,
+                ),
+            )
+        return found
+
+    def _silent(self, document: Document, cursor: int, invoked: bool) -> str | None:
+        """Why nothing is suggested here; None when something may be."""
+        session, snapshot = self._session, document.snapshot
+        settings = session.settings.completion
+        if not settings.enable or not session.looks_at(snapshot):
+            return "Remask is off for this document"
+        if reason := session.excluded(snapshot):
+            return f"{snapshot.path} is excluded: {reason}"
+        if invoked:
+            return None
+        if document.last_change in ("deleted", "undone") and not settings.after_deletion:
+            return f"the last change was {document.last_change}"
+        if not (settings.in_comments and settings.in_strings):
+            kind = snapshot.source.inside_comment_or_string(cursor)
+            if (kind == "comment" and not settings.in_comments) or (kind == "string" and not settings.in_strings):
+                return f"the cursor is in a {kind}"
+        return None
+
+    async def _middles(
+        self, document: Document, snapshot: Snapshot, place: Place, invoked: bool
+    ) -> tuple[tuple[tuple[str, float], ...], int]:
+        """Texts with their confidence, from an answer that still holds or from the engine; and closers to replace."""
+        session = self._session
+        settings = session.settings.completion
+        wanted = settings.alternatives if invoked else settings.automatic_alternatives
+        prefix, suffix = unix(place.source.text[: place.cursor]), unix(place.source.text[place.cursor :])
+        rest = session.type_along.find(snapshot.uri, prefix, suffix, wanted)
+        if rest is not None:
+            session.latest.cancel(snapshot.uri)
+            return rest.middles, rest.over
+        seconds = INVOKED_TIMEOUT if invoked else settings.timeout_ms / 1e3
+        request = CompleteRequest(
+            prefix=utf8(prefix),
+            suffix=utf8(suffix),
+            language=place.source.language.name,
+            path=snapshot.path,
+            max_tokens=settings.max_tokens,
+            alternatives=wanted,
+            multiline=MULTILINE[settings.multiline],
+            deadline=time.monotonic() + seconds,
+        )
+        asking = self._ask(request, snapshot.uri, not invoked, session.pacing.delay())
+        try:
+            answer = await session.latest.run(snapshot.uri, asking)
+        except CancelledError:
+            return (), 0
+        except RemaskError as error:
+            session.engine_failed(error)
+            return (), 0
+        if answer is None:
+            return (), 0
+        single = settings.multiline == "never"
+        middles = tuple(
+            (normal(place.source, place.cursor, item.text, single), item.confidence) for item in answer.items
+        )
+        if middles or time.monotonic() < (request.deadline or 0.0) - 0.05:
+            session.type_along.keep(Kept(snapshot.uri, prefix, suffix, middles, wanted))
+        return middles, 0
+
+    async def _ask(self, request: CompleteRequest, uri: str, automatic: bool, delay: float) -> CompleteAnswer:
+        if delay:
+            await asyncio.sleep(delay)
+        with self._session.thinking():
+            answer = await self._session.engine.complete(request, document=uri, automatic=automatic)
+        t = answer.timings_ms
+        self._session.pacing.took(t.get("total", 0.0) / 1e3)
+        logger.debug(
+            "%d suggestions in %.0f ms (%d steps, %d of %d tokens cached)",
+            len(answer.items),
+            t.get("total", 0.0),
+            answer.steps,
+            answer.cached_tokens,
+            answer.prompt_tokens,
+        )
+        return answer
+
+    def _fitted(self, place: Place, middles: tuple[tuple[str, float], ...], over: int) -> Iterator[Suggestion]:
+        settings = self._session.settings
+        source = place.source.replace(place.cursor, place.cursor + over, "") if over else place.source
+        prefix = source.text[: place.cursor]
+        seen: set[str] = set()
+        for middle, confidence in middles:
+            if confidence < settings.completion.min_confidence:
+                continue
+            if settings.withhold_secrets and secrets.appears(prefix, middle):
+                logger.info("a suggestion was withheld: it contains what looks like a secret")
+                continue
+            fitted = fit(source, place.cursor, middle)
+            if fitted is None or fitted.text in seen:
+                continue
+            seen.add(fitted.text)
+            start, end = place.replaced
+            yield Suggestion(place.typed + fitted.text, start, end + over + fitted.over, fitted.text, confidence)
+
+
+def unix(text: str) -> str:
+    """Text with line feeds only, as the model reads it."""
+    return text.replace("\r\n", "\n")
+
+
+def utf8(text: str) -> str:
+    """Text without what UTF-8 cannot carry."""
+    return text.encode("utf-8", "replace").decode("utf-8")
