@@ -29,6 +29,8 @@ def pack(message: Message) -> bytes:
         body = msgpack.packb(message, use_bin_type=True)
     except UnicodeEncodeError:
         raise BadRequestError("the text holds half a surrogate pair, which is no character: send valid text") from None
+    except OverflowError:
+        raise BadRequestError("a number in the request has more than 64 bits: send a smaller one") from None
     if len(body) > MAX_FRAME:
         raise BadRequestError(f"the request has {len(body):,} bytes; Remask takes at most {MAX_FRAME:,}")
     return HEADER.pack(len(body)) + bytes(body)

@@ -56,12 +56,12 @@ def redirect_output(file: str | None) -> None:
     """
     path = Path(file) if file else default_log_file()
     try:
-        target = open(path, "ab")
+        target = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     except OSError:
-        target = open(os.devnull, "ab")
-    with target:
-        os.dup2(target.fileno(), 1)
-        os.dup2(target.fileno(), 2)
+        target = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(target, 1)
+    os.dup2(target, 2)
+    os.close(target)
     faulthandler.enable()
 
 

@@ -1,0 +1,191 @@
+"""Who comes next, who gives way, who is dropped: no sockets, no clock."""
+
+from __future__ import annotations
+
+from itertools import count
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.errors import EngineUnavailableError
+from engine.service.scheduler import MAX_PREEMPTIONS, MAX_QUEUED_BYTES, Job, Rank, Scheduler
+
+ids = count(1)
+
+
+def job(rank: Rank = Rank.AUTOMATIC, document: str | None = None, owner: str = "editor", size: int = 0) -> Job:
+    kind = {Rank.MEMORY: "remember", Rank.REPAIR: "repair", Rank.WARM: "warm"}.get(rank, "complete")
+    return Job(owner, next(ids), kind, rank, None, lambda message: None, document, size=size)
+
+
+def drain(scheduler: Scheduler) -> list[Job]:
+    done = []
+    while (next_one := scheduler.next()) is not None:
+        scheduler.finish()
+        done.append(next_one)
+    return done
+
+
+def test_urgency_decides_then_arrival():
+    s = Scheduler()
+    jobs = [job(rank, f"d{i}") for i, rank in enumerate([Rank.WARM, Rank.REPAIR, Rank.MEMORY, *[Rank.AUTOMATIC] * 2])]
+    jobs += [job(Rank.INVOKED, "d9")]
+    for j in jobs:
+        s.add(j)
+    assert drain(s) == [jobs[5], jobs[3], jobs[4], jobs[2], jobs[1], jobs[0]]
+
+
+def test_the_newest_request_of_a_document_supersedes_older_ones_waiting_or_running():
+    s = Scheduler()
+    first, second, third = (job(document="a.py") for _ in range(3))
+    s.add(first)
+    assert s.next() is first
+    s.add(second)
+    assert (first.fate, first.cancel.cancelled) == ("superseded", True)
+    assert s.add(third) == [second]
+    assert second.fate == "superseded"
+    s.finish()
+    assert drain(s) == [third]
+
+
+def test_other_documents_other_kinds_other_editors_and_no_document_are_left_alone():
+    s = Scheduler()
+    jobs = [
+        job(document="a.py"),
+        job(document="b.py"),
+        job(Rank.REPAIR, "a.py"),
+        job(document="a.py", owner="another"),
+        job(),
+        job(),
+    ]
+    assert all(s.add(j) == [] for j in jobs)
+    assert len(s) == 6
+
+
+def test_documents_take_turns_however_often_one_of_them_asks():
+    s = Scheduler()
+    for document in "abc":
+        s.add(job(document=document))
+    served = []
+    for _ in range(12):
+        current = s.next()
+        assert current is not None
+        served.append(current.document)
+        s.finish()
+        for _ in range(3 if current.document == "a" else 1):
+            s.add(job(document=current.document))
+    assert all(served.count(d) == 4 for d in "abc")
+
+
+def test_a_repair_and_a_prefill_give_way_but_a_repair_not_for_ever():
+    s = Scheduler()
+    repair = job(Rank.REPAIR, "a.py")
+    s.add(repair)
+    for _ in range(MAX_PREEMPTIONS):
+        assert s.next() is repair
+        s.add(job(document="b.py"))
+        assert repair.fate == "preempted"
+        s.finish()
+        s.take_up_again(repair)
+        assert not repair.cancel.cancelled
+        assert s.next() is not repair
+        s.finish()
+    assert s.next() is repair
+    s.add(job(Rank.INVOKED, "b.py"))
+    assert repair.fate == ""
+    assert len(s) == 1
+
+
+def test_what_runs_is_not_stopped_by_its_equal_or_by_less():
+    s = Scheduler()
+    running = job(Rank.REPAIR, "a.py")
+    s.add(running)
+    s.next()
+    s.add(job(Rank.REPAIR, "b.py"))
+    s.add(job(Rank.WARM, "c.py"))
+    assert running.fate == ""
+    completion = job(Rank.AUTOMATIC, "d.py")
+    s.finish()
+    s.add(completion)
+    assert s.next() is completion
+    s.add(job(Rank.INVOKED, "e.py"))
+    assert completion.fate == ""
+
+
+def test_a_full_queue_gives_up_what_matters_least_and_never_what_a_person_or_the_memory_waits_for():
+    s = Scheduler(most=4)
+    warm, automatic = job(Rank.WARM, "w"), job(Rank.AUTOMATIC, "a")
+    for j in (warm, automatic, job(Rank.MEMORY), job(Rank.INVOKED)):
+        s.add(j)
+    assert s.add(job(Rank.INVOKED)) == [warm]
+    assert s.add(job(Rank.AUTOMATIC, "b")) == [automatic]
+    s.add(job(Rank.INVOKED))
+    with pytest.raises(EngineUnavailableError, match="busy: 4 requests"):
+        s.add(job(Rank.INVOKED))
+    assert len(s) == 4
+
+
+def test_one_editor_cannot_take_all_the_room():
+    s = Scheduler(most=10, most_of_one=3)
+    mine = [job(document=f"{i}", owner="greedy") for i in range(5)]
+    out = [gone for j in mine for gone in s.add(j)]
+    assert out == mine[:2]
+    s.add(job(document="x", owner="modest"))
+    assert len(s) == 4
+
+
+def test_waiting_requests_hold_a_bounded_number_of_bytes():
+    s = Scheduler()
+    s.add(job(Rank.INVOKED, size=MAX_QUEUED_BYTES))
+    with pytest.raises(EngineUnavailableError):
+        s.add(job(Rank.INVOKED, size=1))
+
+
+def test_dropping_an_editor_drops_its_work_only():
+    s = Scheduler()
+    running, waiting, other = job(owner="dead"), job(owner="dead"), job(owner="alive")
+    s.add(running)
+    s.next()
+    s.add(waiting)
+    s.add(other)
+    assert set(s.drop_all("dead")) == {running, waiting}
+    assert (running.fate, waiting.fate) == ("gone", "gone")
+    s.finish()
+    assert drain(s) == [other]
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(list(Rank)),
+            st.none() | st.sampled_from("abc"),
+            st.sampled_from("xyz"),
+            st.sampled_from(["add", "add", "add", "next", "drop"]),
+        ),
+        max_size=60,
+    )
+)
+def test_whatever_happens_every_job_is_run_dropped_or_refused_exactly_once(steps):
+    s = Scheduler(most=8, most_of_one=4)
+    accepted: set[Job] = set()
+    out: list[Job] = []
+    for rank, document, owner, what in steps:
+        if what == "add":
+            new = job(rank, document, owner)
+            try:
+                out += s.add(new)
+                accepted.add(new)
+            except EngineUnavailableError:
+                continue
+        elif what == "next":
+            s.finish()
+            if (ran := s.next()) is not None:
+                out.append(ran)
+        else:
+            out += [j for j in s.drop_all(owner) if j is not s.running]
+        assert len(s) <= 8
+    s.finish()
+    out += drain(s)
+    assert len(out) == len(set(out))
+    assert set(out) == accepted

@@ -1,0 +1,354 @@
+"""A server on real sockets with a stand-in for the model: deadlines, cancelling, turns, and the ways to leave."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+
+from engine.service.scheduler import MAX_QUEUED_OF_ONE
+from tests.service.raw_client import RawClient, greeted
+from tests.service.stand_in import StandIn
+
+
+async def until(condition, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        await asyncio.sleep(0.005)
+
+
+async def test_requests_are_answered_by_id_and_run_one_after_the_other_on_one_thread(serve, options):
+    engine = StandIn()
+    await serve(engine)
+    client = await greeted(options)
+    for id in range(1, 6):
+        client.complete(id, prefix=f"request {id}")
+    client.send(id=6, kind="repair", deadline=5.0, text="a = (", language="python")
+    replies = await client.replies(6)
+    assert [replies[id]["answer"]["items"][0]["text"] for id in range(1, 6)] == [f"REQUEST {i}" for i in range(1, 6)]
+    assert replies[6]["answer"]["repair"]["text"] == "a = ("
+    assert engine.thread.isdisjoint({threading.get_ident()})
+    assert len(engine.thread) == 1
+
+
+async def test_a_cancelled_request_stops_between_two_passes(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=200)
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.send(id=1, kind="cancel")
+    reply = await client.receive()
+    assert (reply["id"], reply["error"]) == (1, "CancelledError")
+    assert engine.passes < 100
+    client.complete(2)
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_cancelling_what_waits_what_is_over_and_what_never_was(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=20)
+    client.complete(2, prefix="never")
+    for id in (2, 99):
+        client.send(id=id, kind="cancel")
+    replies = await client.replies(2)
+    assert replies[2]["error"] == "CancelledError"
+    assert replies[1]["kind"] == "answer"
+    client.send(id=1, kind="cancel")
+    client.send(id=3, kind="ping")
+    assert (await client.receive())["id"] == 3
+    assert "complete never" not in engine.log
+
+
+async def test_the_newest_request_of_a_document_stops_the_one_that_runs(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, prefix="f", passes=200, document="a.py", automatic=True)
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(2, prefix="fo", passes=200, document="a.py", automatic=True)
+    client.complete(3, prefix="foo", document="a.py", automatic=True)
+    replies = await client.replies(3)
+    assert [replies[id].get("error") for id in (1, 2, 3)] == ["CancelledError", "CancelledError", None]
+    assert engine.log[:2] == ["complete f", "complete foo"]
+    assert engine.passes < 100
+
+
+async def test_two_editors_with_the_same_document_do_not_cancel_each_other(serve, options):
+    engine = StandIn(nap=0.01)
+    await serve(engine)
+    one, other = await greeted(options), await greeted(options)
+    one.complete(1, passes=10, document="a.py")
+    other.complete(1, passes=10, document="a.py")
+    assert (await one.receive())["kind"] == "answer"
+    assert (await other.receive())["kind"] == "answer"
+
+
+async def test_at_its_deadline_a_running_request_answers_with_what_held_up(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=10_000, deadline=0.2)
+    started = time.monotonic()
+    reply = await client.receive()
+    assert reply["kind"] == "answer"
+    assert 1 <= reply["answer"]["steps"] < 100
+    assert time.monotonic() - started < 2.0
+
+
+async def test_an_automatic_request_that_waits_answers_with_nothing_at_its_deadline_and_is_never_run(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=60)
+    client.complete(2, prefix="late", automatic=True, deadline=0.1)
+    client.complete(3, prefix="late too", automatic=False, deadline=0.1)
+    started = time.monotonic()
+    first, second = await client.receive(), await client.receive()
+    assert time.monotonic() - started < 1.0
+    replies = {first["id"]: first, second["id"]: second}
+    assert replies[2]["answer"]["items"] == []
+    assert replies[3]["error"] == "CancelledError"
+    assert (await client.receive())["id"] == 1
+    assert "complete late" not in engine.log
+
+
+async def test_who_waits_for_an_answer_waits_for_the_model_and_what_comes_unasked_does_not(serve, options):
+    engine = StandIn()
+    may_load = threading.Event()
+
+    def load(device: str) -> StandIn:
+        may_load.wait(10)
+        return engine
+
+    await serve(load)
+    client = await RawClient(options).connect()
+    welcome = await client.greet()
+    assert (welcome["state"], welcome["device"]) == ("loading", None)
+    client.complete(1, deadline=0.2)
+    client.complete(2, deadline=0.1, automatic=True)
+    client.send(id=3, kind="ping")
+    client.send(id=4, kind="stats", deadline=1.0)
+    replies = await client.replies(3)
+    assert replies[2]["answer"]["items"] == []
+    assert replies[3]["answer"]["state"] == "loading"
+    assert replies[4]["answer"]["service"]["waiting"] >= 1
+    await asyncio.sleep(0.3)
+    may_load.set()
+    state = await client.receive()
+    assert (state["kind"], state["state"], state["model"]) == ("state", "ready", "stand-in@0")
+    assert (await client.receive())["answer"]["items"][0]["text"] == "X"
+    assert engine.log == ["complete x"]
+
+
+async def test_a_repair_gives_way_to_a_completion_and_is_done_all_the_same(serve, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    client = await greeted(options)
+    client.send(id=1, kind="repair", deadline=9.0, text="r", language="python", seed=20, document="a.py")
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(2, prefix="now", document="a.py", automatic=True)
+    first, second = await client.receive(), await client.receive()
+    assert (first["id"], second["id"]) == (2, 1)
+    assert (first["kind"], second["kind"]) == ("answer", "answer")
+    assert second["answer"]["steps"] == 20
+    assert engine.log == ["repair r", "complete now", "repair r"]
+    assert server.dispatcher.counters["preempted"] == 1
+
+
+async def test_a_prefill_gives_way_at_once_and_goes_on_afterwards(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    warm = {"kind": "warm", "deadline": 5.0, "prefix": "w", "suffix": "", "language": "python", "max_tokens": 20}
+    client.send(id=1, **warm)
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(2, prefix="now")
+    assert [(await client.receive())["id"] for _ in range(2)] == [2, 1]
+    assert engine.log == ["warm w", "cut warm w", "complete now", "warm w"]
+
+
+async def test_steps_are_told_as_they_happen(serve, options):
+    await serve(StandIn())
+    client = await greeted(options)
+    client.complete(1, passes=3, trace=True)
+    steps = [await client.receive() for _ in range(3)]
+    assert [s["pieces"] for s in steps] == [["a", None], ["a", "a", None], ["a", "a", "a", None]]
+    assert [(s["step"], s["event"], s["changed"]) for s in steps] == [(n + 1, "verify", [n]) for n in range(3)]
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_a_failure_inside_the_engine_is_that_requests_own(serve, options, caplog):
+    engine = StandIn()
+    await serve(engine)
+    client = await greeted(options)
+    engine.fault = ValueError("secret = 'the code of the user'")
+    client.complete(1)
+    reply = await client.receive()
+    assert (reply["error"], "ValueError" in reply["message"]) == ("RemaskError", True)
+    assert "secret" not in reply["message"] + caplog.text
+    assert "stand_in.py" in caplog.text
+    engine.fault = None
+    client.complete(2)
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_a_gpu_that_runs_out_of_memory_is_left_for_the_processor_and_the_engine_says_so(serve, options):
+    gpu, processor = StandIn("cuda"), StandIn("cpu")
+    gpu.fault = RuntimeError("CUDA out of memory: tried to allocate 2 GiB")
+    await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
+    from dataclasses import replace
+
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1)
+    assert (await client.receive("answer", "error"))["answer"]["items"][0]["text"] == "X"
+    client.send(id=2, kind="ping")
+    pong = (await client.receive("answer"))["answer"]
+    assert pong["device"] == "cpu"
+    assert "CUDA out of memory" in pong["message"]
+    assert gpu.log[-1] == "close"
+
+
+async def test_a_model_that_cannot_be_loaded_is_told_to_everyone_who_asks(serve, options):
+    from engine.errors import ModelError
+
+    def load(device: str) -> StandIn:
+        time.sleep(0.2)
+        raise ModelError("model.safetensors is damaged: install Remask again")
+
+    await serve(load)
+    client = await greeted(options)
+    client.complete(1)
+    replies = await client.replies(1)
+    assert (replies[1]["error"], "damaged" in replies[1]["message"]) == ("ModelError", True)
+    client.complete(2)
+    assert (await client.receive("error"))["error"] == "ModelError"
+    late = await RawClient(options).connect()
+    assert (await late.greet())["state"] == "failed"
+
+
+async def test_more_requests_than_the_queue_holds_are_refused_not_stored(serve, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=40)
+    await asyncio.to_thread(engine.started.wait, 5)
+    for id in range(2, 200):
+        client.complete(id)
+    client.send(id=1_000, kind="ping")
+    await until(lambda: len(server.dispatcher.scheduler) >= MAX_QUEUED_OF_ONE)
+    replies = await client.replies(198 - MAX_QUEUED_OF_ONE + 1)
+    assert 1_000 in replies
+    refused = [r for r in replies.values() if r["kind"] == "error"]
+    assert {r["error"] for r in refused} == {"EngineUnavailableError"}
+    assert len(refused) == 198 - MAX_QUEUED_OF_ONE
+    client.close()
+
+
+async def test_the_same_id_twice_is_refused_while_the_first_is_under_way(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=10)
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(1)
+    assert "already under way" in (await client.receive())["message"]
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_bad_requests_are_named_and_do_no_harm(serve, options):
+    await serve(StandIn())
+    client = await greeted(options)
+    client.send(id=1, kind="dance", deadline=1.0)
+    client.send(id=2, kind="complete", prefix="x", suffix="", language="python")
+    client.send(id=3, kind="complete", prefix=7, suffix="", language="python", deadline=1.0)
+    client.send(id=4, kind="remember", path="x.py", text=None, deadline=1.0)
+    client.send(id=5, kind="repair", text="x", language="python", deadline=1.0, document=9)
+    replies = await client.replies(5)
+    assert {r["error"] for r in replies.values()} == {"BadRequestError"}
+    names = {1: "dance", 2: "deadline", 3: "prefix", 4: "text", 5: "document"}
+    assert all(word in replies[id]["message"] for id, word in names.items())
+    client.complete(6)
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_when_an_editor_dies_its_work_stops_and_its_files_are_forgotten(serve, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    dying, other = await greeted(options), await greeted(options)
+    for client, path in ((dying, "mine.py"), (dying, "ours.py"), (other, "ours.py")):
+        client.send(id=1, kind="remember", path=path, text="x", deadline=5.0)
+        assert (await client.receive())["kind"] == "answer"
+    dying.complete(2, passes=500)
+    dying.complete(3, prefix="waiting")
+    await until(lambda: "complete x" in engine.log)
+    dying.close()
+    await until(lambda: server.dispatcher.idle)
+    await until(lambda: engine.memory == {"ours.py": "x"})
+    assert engine.passes < 200
+    assert "complete waiting" not in engine.log
+
+
+async def test_an_unused_engine_leaves_and_says_why(serve, options):
+    engine = StandIn()
+    server = await serve(engine, idle_minutes=0.02)
+    client = await greeted(options)
+    client.complete(1)
+    await client.replies(1)
+    started = time.monotonic()
+    goodbye = await client.receive("bye")
+    assert "unused for 1.2 seconds" in goodbye["message"]
+    assert 0.5 < time.monotonic() - started < 4.0
+    assert await client.receive() is None
+    assert not server.door.place.socket.exists()
+    assert engine.log[-1] == "close"
+
+
+async def test_an_engine_at_work_does_not_leave_however_long_it_takes(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine, idle_minutes=0.005)
+    client = await greeted(options)
+    client.complete(1, passes=60)
+    reply = await client.receive()
+    assert (reply["kind"], reply["answer"]["steps"]) == ("answer", 60)
+
+
+async def test_looking_at_an_engine_does_not_keep_it(serve, options):
+    await serve(StandIn(), idle_minutes=0.02)
+    client = await greeted(options)
+    for id in range(1, 100):
+        client.send(id=id, kind="ping" if id % 2 else "stats", deadline=1.0)
+        message = await client.receive()
+        if message is None or message["kind"] == "bye":
+            return
+        await asyncio.sleep(0.05)
+    raise AssertionError("it never left")
+
+
+async def test_an_engine_told_to_leave_first_answers_who_waits(serve, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client, other = await greeted(options), await greeted(options)
+    client.complete(1, passes=20)
+    client.complete(2, passes=1)
+    client.send(id=3, kind="repair", deadline=5.0, text="x", language="python")
+    await asyncio.to_thread(engine.started.wait, 5)
+    other.send(id=1, kind="leave", why="an upgrade")
+    replies = await client.replies(3)
+    assert (replies[1]["kind"], replies[2]["kind"], replies[3].get("error")) == ("answer", "answer", "CancelledError")
+    assert (await client.receive())["message"] == "an upgrade"
+
+
+async def test_stats_have_the_engines_numbers_and_the_services(serve, options):
+    await serve(StandIn())
+    client = await greeted(options)
+    client.complete(1, passes=3)
+    client.send(id=2, kind="stats", deadline=1.0)
+    stats = (await client.replies(2))[2]["answer"]
+    assert stats["passes"] == 3
+    assert stats["service"]["requests"] == {"complete": 1, "stats": 1}
+    assert stats["service"]["resident_bytes"] > 1_000_000
+    assert stats["service"]["clients"] == 1
