@@ -41,6 +41,12 @@ class Scan:
     unopened: list[Token] = field(default_factory=list)  # closers without an opener
     swapped: list[tuple[Token, Token]] = field(default_factory=list)  # opener and the wrong closer
     quotes: list[Token] = field(default_factory=list)  # strings that are never closed
+    exposed: dict[int, Token] = field(default_factory=dict)  # by an unclosed opener's start: what shows that it is
+
+    def expose(self, opener: Token, witness: Token) -> None:
+        """Record that `witness` shows `opener` to be without a closer."""
+        self.unclosed.append(opener)
+        self.exposed[opener.start] = witness
 
 
 class Lines:
@@ -201,7 +207,7 @@ def _forget_left_behind(
             stale = stale or (opener.text == "{" and indent < opened_at) or (not indent and token.text in TOP_LEVEL)
         if not stale:
             return
-        result.unclosed.append(stack.pop()[0])
+        result.expose(stack.pop()[0], token)
 
 
 STATEMENTS = frozenset(
@@ -228,7 +234,7 @@ def _close(token: Token, indent: int, stack: list[tuple[Token, int]], result: Sc
             result.unopened.append(token)
         return
     for _ in range(depth):
-        result.unclosed.append(stack.pop()[0])
+        result.expose(stack.pop()[0], token)
     stack.pop()
 
 
@@ -236,4 +242,4 @@ def _forget_deeper(token: Token, indent: int, stack: list[tuple[Token, int]], re
     _, opened_at = stack[-1]
     if opened_at > indent and any(t.text == "{" and at == indent for t, at in stack[:-1]):
         while stack and stack[-1][1] > indent:
-            result.unclosed.append(stack.pop()[0])
+            result.expose(stack.pop()[0], token)

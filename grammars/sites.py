@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,10 @@ from grammars.registry import Language
 
 REACH = 14  # tokens before a stop that may be its cause
 STEP = 0.05  # cost of a token's distance from the nearest witness
+
+BUILTINS = frozenset(
+    "int str list dict set tuple len range print isinstance float bool type super sorted min max sum".split()
+)
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,12 @@ class Site:
     @cached_property
     def _ends(self) -> list[int]:
         return [t.end for t in self.code]
+
+    @cached_property
+    def names(self) -> frozenset[str]:
+        """Words that the text uses more than once or that the language has: what a part of a joined word may be."""
+        counts = Counter(t.text for t in self.code if t.kind == "name")
+        return frozenset(w for w, n in counts.items() if n > 1) | frozenset(self.language.keywords) | BUILTINS
 
     def index(self, offset: int) -> int:
         """The index in `code` of the first token that ends after `offset`; its length when there is none."""

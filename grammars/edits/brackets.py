@@ -35,69 +35,69 @@ def propose(site: Site) -> Iterator[Guess]:
 
 
 def _close(site: Site, opener: Token, last: int) -> Iterator[Guess]:
-    """Close an opener: at its own line's token borders, and at the ends of the lines after it."""
-    closer, lines, text = OPENERS[opener.text], site.lines, site.text
-    row = lines.row(opener.start)
-    first = site.index(opener.start)
-    margin = lines.indent(row)
+    """Close an opener: where it was found out, at its own line's token borders, at the ends of the lines after it."""
+    closer, lines = OPENERS[opener.text], site.lines
+    row, first = lines.row(opener.start), site.index(opener.start)
     yield opener.start, opener.end, "", 1.25
+    witness = site.brackets.exposed.get(opener.start)
+    if witness is not None and witness.kind == "close":
+        before = site.code[max(site.index(witness.start) - 1, 0)]
+        yield before.end, before.end, closer, 0.85
+    multiline = site.last_on_line(first)  # an opener at its line's end was closed on a line of its own
+    yield from _close_on_its_line(site, first, row, closer, 0.3 if multiline else 0.0)
+    margin, deeper = lines.indent(row), row
+    for following in range(row + 1, min(last + 2, row + FAR, len(lines.starts))):
+        if not lines.content(following).strip():
+            continue
+        if lines.indent(following) <= margin:
+            break
+        deeper = following
+        a, b = site.line_tokens(following)
+        far = 0.02 * max(lines.row(site.stops[0]) - following, 0)
+        for i in range(a, b):
+            if site.code[i].kind not in ("open", "operator"):
+                yield site.code[i].end, site.code[i].end, closer, (1.0 if site.last_on_line(i) else 1.15) + far
+    yield from _on_a_line_of_its_own(site, row, deeper, closer, 0.0 if multiline else 0.25)
+
+
+def _close_on_its_line(site: Site, first: int, row: int, closer: str, extra: float) -> Iterator[Guess]:
     depth = 0
     for i in range(first + 1, min(first + 60, len(site.code))):
         token = site.code[i]
-        if lines.row(token.start) > row:
+        if site.lines.row(token.start) > row:
             break
-        depth += (token.kind == "open") - (token.kind == "close")
-        if depth < 0:
-            depth = 0
-        if token.kind in ("open", "operator") and token.text not in ("++", "--"):
+        depth = max(depth + (token.kind == "open") - (token.kind == "close"), 0)
+        if token.kind in ("open", "operator") and token.text not in ("++", "--", "..."):
             continue
-        # Before a colon, a brace or a semicolon that ends the line is where a header's closer was.
+        # Before a colon, a brace, a comma or a semicolon that ends the line is where a closer was.
         following = site.code[i + 1] if i + 1 < len(site.code) else None
         ends = site.last_on_line(i)
-        header = following is not None and following.text in (site.language.header_end, ";", "=>")
-        cost = 0.85 if header and site.last_on_line(i + 1) else 0.9 if ends else 1.0 if header else 1.05
-        yield token.end, token.end, closer, cost + 0.15 * (depth > 0)
-    deeper = row
-    for following_row in range(row + 1, min(last + 2, row + FAR, len(lines.starts))):
-        content = lines.content(following_row)
-        if not content.strip():
-            continue
-        if lines.indent(following_row) <= margin:
-            break
-        deeper = following_row
-        a, b = site.line_tokens(following_row)
-        for i in range(a, b):
-            if site.code[i].kind not in ("open", "operator"):
-                ends = site.last_on_line(i)
-                near = lines.row(site.stops[0]) - following_row
-                yield site.code[i].end, site.code[i].end, closer, (0.95 if ends else 1.15) + 0.02 * max(near, 0)
-    yield from _on_a_line_of_its_own(site, opener, closer, row, deeper, margin)
-    del text
+        before_end = following is not None and following.text in (site.language.header_end, ";", ",", "=>", ":")
+        cost = 0.85 if before_end and site.last_on_line(i + 1) else 0.9 if ends else 1.0 if before_end else 1.05
+        yield token.end, token.end, closer, cost + 0.15 * (depth > 0) + extra
 
 
-def _on_a_line_of_its_own(
-    site: Site, opener: Token, closer: str, row: int, deeper: int, margin: int
-) -> Iterator[Guess]:
+def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra: float) -> Iterator[Guess]:
     """A closer that stood alone after the lines it encloses, at the indentation of the line that opens it."""
     lines, text = site.lines, site.text
     breaks = "\r\n" if text[lines.span(row)[1] : lines.span(row)[1] + 1] == "\r" else "\n"
-    end = lines.span(deeper)[1]
-    own = lines.margin(row)
-    if closer == "}" or deeper > row:
-        yield end, end, breaks + own + closer, 0.88 if closer == "}" else 1.0
-        if closer == "}" and site.language.statement_end:
-            yield end, end, breaks + own + closer + ";", 1.2
-            yield end, end, breaks + own + closer + ")", 1.5
-            yield end, end, breaks + own + closer + ");", 1.5
+    own, end = lines.margin(row), lines.span(deeper)[1]
+    if deeper > row:
+        yield end, end, breaks + own + closer, 0.88 + extra
+        if site.language.statement_end:
+            for tail, cost in ((";", 1.2), (",", 1.2), (")", 1.5), (");", 1.3)):
+                yield end, end, breaks + own + closer + tail, cost + extra
     following = lines.neighbour(deeper, 1)
-    if following >= 0 and lines.indent(following) == margin:
+    blank = deeper + 1
+    if blank < len(lines.starts) and lines.content(blank) and not lines.content(blank).strip():
+        yield lines.span(blank)[1], lines.span(blank)[1], closer, 0.8  # its line is still there, with its margin
+    if following >= 0 and lines.indent(following) == lines.indent(row):
         start = lines.span(following)[0] + len(lines.margin(following))
-        a, b = site.line_tokens(following)
-        for i in range(a, b):  # `);` that was `});`, `, []);` that was `}, []);`
+        for i in range(*site.line_tokens(following)):  # `);` that was `});`, `, []);` that was `}, []);`
             if site.code[i].kind == "close":
                 yield site.code[i].start, site.code[i].start, closer, 0.95
         joint = "" if text[start : start + 1] in ("", ")", ",", ";", "]", "}", ".") else " "
-        yield start, start, closer + joint, 0.9 if not joint else 0.97
+        yield start, start, closer + joint, (0.85 if not joint else 0.97) + extra / 2
         if site.language.statement_end and text[start : start + 1].isalpha():
             yield start, start, closer + ";" + breaks + own, 1.5
 
@@ -105,7 +105,8 @@ def _on_a_line_of_its_own(
 def _unopened(site: Site, token: Token) -> Iterator[Guess]:
     """A closer too many: drop it, with its line if it stands alone, or open it further left."""
     text = site.text
-    yield token.start, token.end, "", 0.9
+    space = text[token.start - 1 : token.start] == " " and text[token.end : token.end + 1] in (" ", "\n", "\r", "")
+    yield token.start - space, token.end, "", 0.89 if space else 0.9
     row = site.lines.row(token.start)
     start, end = site.lines.span(row)
     if text[start:end].strip() == token.text and end < len(text):
@@ -121,6 +122,7 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
             if site.last_on_line(i):
                 yield before.end, before.end, " {", 1.0 + 0.02 * n
             continue
+        yield from _open_inside(site, before, opener, 0.03 * n)
         yield before.end, before.end, opener, (1.0 if called else 1.2) + 0.03 * n
         yield before.start, before.start, opener, 1.1 + 0.03 * n
     # An earlier closer may be the one too many.
@@ -128,3 +130,13 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
         if at - n >= 0 and site.code[at - n].text == token.text:
             other = site.code[at - n]
             yield other.start, other.end, "", 1.0 + 0.03 * n
+
+
+def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[Guess]:
+    """Two names that grew together when the bracket between them was lost: `lenitems)` was `len(items)`."""
+    if word.kind != "name":
+        return
+    for n in range(1, len(word.text)):
+        left, right = word.text[:n] in site.names, word.text[n:] in site.names
+        if left or right:
+            yield word.start + n, word.start + n, opener, 0.95 - 0.1 * (left and right) + cost

@@ -94,15 +94,32 @@ def _insert(site: Site, i: int, cost: float) -> Iterator[Guess]:
         if mark == "." and not (kinds[0] in ("name", "close") and kinds[1] == "name"):
             continue
         if mark == "=" and kinds[0] in ("name", "close") and _value(following):
-            price -= 0.1
+            price -= 0.4 if _begins_statement(site, i) else 0.1
         if mark in ("in", "import", "as") and not (both and _value(before) and _value(following)):
             continue
         if mark == "=>" and not (before is not None and before.kind in ("close", "name")):
             continue
         place = before.end if before is not None else following.start if following is not None else 0
-        yield place, place, f" {mark}" if mark in SPACED else mark, price
+        gap = following.start - place if following is not None and before is not None else 0
+        if mark in SPACED and gap == 2 and site.text[place : place + 2].isspace():
+            yield place + 1, place + 1, mark, price - 0.05  # the blanks on both sides of it are still there
+        else:
+            yield place, place, f" {mark}" if mark in SPACED else mark, price
         if mark in "([{" and following is not None:
             yield following.start, following.start, mark, price + 0.02
+
+
+def _begins_statement(site: Site, i: int) -> bool:
+    """Whether what is left of token `i` on its line could be the target of an assignment, and nothing else."""
+    first, _ = site.line_tokens(site.lines.row(site.code[i - 1].start))
+    words = site.code[first:i]
+    if words and words[0].text in ("const", "let", "var"):
+        words = words[1:]
+    return bool(words) and all(
+        (t.kind in ("name", "open", "close", "number", "string") and t.text not in site.language.keywords)
+        or t.text in (".", ":", "self", "this", "|", ",")
+        for t in words
+    )
 
 
 def _value(token: Token | None) -> bool:
@@ -114,7 +131,7 @@ def _delete(site: Site, i: int, cost: float) -> Iterator[Guess]:
     text, token = site.text, site.code[i]
     price = {"operator": 1.05, "close": 1.05, "open": 1.1}.get(token.kind, 1.45) + cost
     if i and site.code[i - 1].text == token.text and token.kind not in ("open", "close"):
-        price -= 0.45  # typed twice
+        price -= 0.45 if token.kind == "operator" else 0.8  # typed twice
     start, end = token.start, token.end
     if text[end : end + 1] == " " and text[start - 1 : start] in ("", " ", "\n", "(", "[", "{"):
         end += 1

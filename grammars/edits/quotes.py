@@ -50,6 +50,12 @@ def _close(site: Site, token: Token) -> Iterator[Guess]:
 def _ends(site: Site, quote: str, start: int, stop: int, extra: float) -> Iterator[Guess]:
     words = tokens(site.language, site.text, start, stop)
     words = [w for w in words if w.kind != "unclosed"]
+    depth = 0
+    for word in words:
+        depth += (word.kind == "open") - (word.kind == "close")
+        if depth < 0:  # a closer that nothing in the string opens is not the string's
+            yield word.start, word.start, quote, 0.93 + extra
+            break
     stop -= len(site.text[start:stop]) - len(site.text[start:stop].rstrip())
     tail = 0
     for word in reversed(words):
@@ -76,11 +82,14 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
         end = first + len(content.rstrip())
         dedented = bool(content.strip()) and site.lines.indent(following) < margin
         nearby = _starts_code(site, following + 1)
-        yield end, end, quote, 1.0 + 0.02 * n - (0.2 if nearby else 0.0)
+        if n and content and not content.strip() and quote != "`":
+            yield last, last, quote, 0.75 + 0.01 * n  # the quote's own line is still there, with its margin
+        own = n and quote != "`" and nearby  # a string of several lines is closed on a line of its own
+        yield end, end, quote, 1.0 + 0.02 * n - (0.1 if own else 0.2 if nearby else 0.0)
         if quote == "`":
             yield from _ends(site, quote, max(first, start), last, 0.1 + 0.02 * n)
         elif nearby or dedented:
-            yield last, last, "\n" + site.lines.margin(row) + quote, 1.25 + 0.02 * n
+            yield last, last, "\n" + site.lines.margin(row) + quote, (0.85 if own else 1.25) + 0.02 * n
         if dedented:
             return
 

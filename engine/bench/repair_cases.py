@@ -1,0 +1,126 @@
+"""Damaged files with a known original, and what a repair of one is worth."""
+
+from __future__ import annotations
+
+import random
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import grammars
+from engine.bench.repair_corpus import texts
+from engine.types import Edit
+from engine.verify import changed_span
+from grammars.damage import KINDS, Damaged, Subject, damage
+from grammars.lexer import tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A damaged file."""
+
+    language: str
+    path: Path
+    original: str
+    damaged: Damaged
+
+    @property
+    def single(self) -> bool:
+        """Whether there is one damage only."""
+        return len(self.damaged.kinds) == 1
+
+
+def single_cases(language: str, folder: Path, per_kind: int, seed: int) -> list[Case]:
+    """`per_kind` files with one damage of each kind that fits the language, each in a file of its own draw."""
+    files = _subjects(language, folder, seed)
+    kinds = [name for name, kind in KINDS.items() if kind.fits(grammars.get(language))]
+    cases = []
+    for kind in kinds:
+        draw = random.Random(f"{seed}:{language}:{kind}")
+        cases += _draw(language, files, draw, per_kind, lambda s, r, kind=kind: damage(s, r, 1, (kind,)))  # type: ignore[misc]
+    return cases
+
+
+def several_cases(language: str, folder: Path, count: int, seed: int) -> list[Case]:
+    """`count` files with two or three damages whose repairs are determined."""
+    files = _subjects(language, folder, seed)
+    determined = tuple(name for name, kind in KINDS.items() if kind.determined)
+    draw = random.Random(f"{seed}:{language}:several")
+    return _draw(language, files, draw, count, lambda s, r: damage(s, r, r.choice((2, 3)), determined))
+
+
+def _subjects(language: str, folder: Path, seed: int) -> list[tuple[Path, Subject]]:
+    found = texts(language, folder, 80, seed)
+    return [(path, Subject(grammars.get(language), text)) for path, text in found]
+
+
+def _draw(language, files, draw, count, make):  # type: ignore[no-untyped-def]
+    cases: list[Case] = []
+    for _ in range(count * 8):
+        if len(cases) == count:
+            break
+        path, subject = draw.choice(files)
+        damaged = make(subject, draw)
+        if damaged is not None:
+            cases.append(Case(language, path, subject.text, damaged))
+    return cases
+
+
+def same_tokens(language: str, a: str, b: str) -> bool:
+    """Exact restoration: the same tokens on lines with the same indentation; blanks between tokens do not count."""
+    return a == b or signature(language, a) == signature(language, b)
+
+
+def signature(language: str, text: str) -> list[str]:
+    """Tokens, and where indentation matters each line's."""
+    found = []
+    for token in tokens(grammars.get(language), text):
+        start = text.rfind("\n", 0, token.start) + 1
+        if grammars.get(language).indentation_matters and not text[start : token.start].strip():
+            found.append("\n" + text[start : token.start])
+        found.append(token.text)
+    return found
+
+
+WORD = re.compile(r"\w+|'{3}|\"{3}|===|!==|==|!=|&&|\|\||=>|->|\*\*|//|:=|<=|>=|</|/>|[^\w\s]")
+
+
+def words(language: str, text: str) -> list[str]:
+    """Words and marks, those inside of strings too: what is a string depends on a quote that may be missing."""
+    found = []
+    for line in text.split("\n"):
+        if grammars.get(language).indentation_matters and line.strip():
+            found.append("\n" + line[: len(line) - len(line.lstrip())])
+        found += WORD.findall(line)
+    return found
+
+
+def token_edits(language: str, old: str, new: str) -> int:
+    """Levenshtein distance in tokens, a line's indentation being one, between two texts (BIFI's measure)."""
+    if old == new:
+        return 0
+    start, end, new_end = changed_span(old, new)
+    start = old.rfind("\n", 0, start) + 1
+    stop = old.find("\n", end)
+    tail = len(old) - stop if stop >= 0 else 0
+    a, b = words(language, old[start : len(old) - tail]), words(language, new[start : len(new) - tail])
+    if len(a) * len(b) > 4_000_000:
+        return max(len(a), len(b))
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        above, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            above, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, above + (x != y))
+    return row[-1]
+
+
+def bytes_outside(text: str, edits: list[Edit], repaired: str) -> int:
+    """Characters that changed although no edit covers them: 0, or the promise is broken."""
+    at, out, wrong = 0, 0, 0
+    for edit in edits:
+        same = text[at : edit.start]
+        wrong += sum(x != y for x, y in zip(same, repaired[out : out + len(same)], strict=False))
+        wrong += repaired[out + len(same) : out + len(same) + len(edit.new)] != edit.new
+        out += len(same) + len(edit.new)
+        at = edit.end
+    return wrong + (text[at:] != repaired[out:])
