@@ -171,6 +171,10 @@ class Checkpoint:
             yield at + "mlp.up_proj.weight", (c.intermediate, c.hidden)
             yield at + "mlp.down_proj.weight", (c.hidden, c.intermediate)
 
+    def names(self) -> list[str]:
+        """The tensors in this folder."""
+        return sorted(self._where)
+
     def has(self, name: str) -> bool:
         """Whether the folder holds this tensor."""
         return name in self._where

@@ -17,14 +17,28 @@ from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.denoise import DenoiseSampler
 from engine.denoiser import Cache
+from engine.ends import (
+    End,
+    body_indent,
+    cut_at_dedent,
+    cut_at_line,
+    ends,
+    following_tokens,
+    repeats,
+)
 from engine.memory import Match, Memory, look_back
 from engine.sampler import Draft, Observer, Sampler, Task
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
 from engine.vocabulary import Vocabulary
 from engine.window import Window, WindowBuilder
+from grammars.blocks import opens_block
 
 RENOISE_ROUNDS = 2
+NEAR = 8  # ends that the parser is asked about
+MARGIN = 4.0  # nats below the likeliest end at which an end is no longer a rival to it
+UNLIKELY = math.log(0.02)  # an end less likely than this is not where the middle ends
+LINES = 4  # line breaks after which a draft that should end inside a line is given up
 
 
 @dataclass(slots=True)
@@ -66,7 +80,7 @@ class Completer:
         clock = Stopwatch()
         before = self.parser.parse(request.language, request.prefix + request.suffix)
         cursor = len(request.prefix)
-        multiline = before.invites_block(cursor) if request.multiline is None else request.multiline
+        block = before.invites_block(cursor) if request.multiline is None else request.multiline
         clock.lap("verify")
         window = self.windows.build(request.prefix, request.suffix)
         cache = self.caches.get(window.ids)
@@ -76,23 +90,24 @@ class Completer:
             ids=window.ids,
             max_tokens=max(request.max_tokens, 0),
             heal=window.heal,
-            stop=self._stop(window, multiline, request.prefix),
+            follow=following_tokens(self.vocabulary, request.suffix, not block),
             recall=recall,
-            propose=self._propose(recall),
+            propose=self._propose(recall, window),
             deadline=request.deadline,
             cancel=cancel,
             observe=observe,
         )
-        verifier = Verifier(before, cursor)
-        greedy = self._sample(cache, task, clock)
-        best = self._hold(request, window, multiline, greedy, verifier, task, clock)
+        spot = Spot(request, window, block, body_indent(request.prefix), Verifier(before, cursor))
+        greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1)), clock)
+        best = self._best(spot, cache, task, greedy, clock)
         items = [best] if best.text.strip() else []
         steps = best.steps
         for token in self._rivals(greedy, request):
             if len(items) >= request.alternatives or out_of_time(task):
                 break
-            draft = self._sample(cache, replace(task, first=token), clock)
-            item = self._hold(request, window, multiline, draft, verifier, task, clock)
+            rival = replace(task, first=token)
+            draft = self._sample(cache, replace(rival, stop=self._stop(spot, lines=1)), clock)
+            item = self._best(spot, cache, rival, draft, clock)
             steps += item.steps
             if item.text.strip() and all(item.text.strip() != other.text.strip() for other in items):
                 items.append(item)
@@ -140,10 +155,18 @@ class Completer:
 
         return recall
 
-    def _propose(self, recall: Callable[[list[int]], Match] | None) -> Callable[[list[int]], list[int]]:
-        if recall is None:
-            return look_back
-        return lambda known: recall(known).draft or look_back(known)
+    def _propose(self, recall: Callable[[list[int]], Match] | None, window: Window) -> Callable[[list[int]], list[int]]:
+        """Drafts that cost no noise: what healing will most likely spell, the memory, the window itself."""
+        spelled = self.vocabulary.encode(window.heal.decode("utf-8", "replace") + "x")[:-1]
+
+        def propose(known: list[int]) -> list[int]:
+            found = recall(known).draft if recall is not None else []
+            if window.heal and len(known) == len(window.ids):
+                agrees = self.vocabulary.decode_bytes(found).startswith(window.heal)
+                return found if agrees else spelled
+            return found or look_back(known)
+
+        return propose
 
     def text(self, window: Window, tokens: list[int]) -> str:
         """The middle's text without the bytes that healing spelled again."""
@@ -153,87 +176,127 @@ class Completer:
             return ""
         return data[healed:].decode("utf-8", "ignore")
 
-    def _stop(self, window: Window, multiline: bool, prefix: str) -> Callable[[list[int]], bool]:
-        if not multiline:
-            return lambda tokens: b"\n" in self.vocabulary.bytes[tokens[-1]]
-        base = body_indent(prefix)
-        spell = self.vocabulary
+    def _stop(self, spot: Spot, lines: int) -> Callable[[list[int]], bool]:
+        """Stops a draft that has left its line or block, or has begun to write the suffix again."""
+        spell, suffix = self.vocabulary.bytes, spot.request.suffix
 
-        def left_the_block(tokens: list[int]) -> bool:
+        def over(tokens: list[int]) -> bool:
+            if not spot.block and b"\n" in spell[tokens[-1]]:
+                return self.text(spot.window, tokens).count("\n") >= lines
             # Only a token that is not blank can show that a line begins left of the body.
-            if not spell.bytes[tokens[-1]].strip():
+            if not spell[tokens[-1]].strip():
                 return False
-            text = self.text(window, tokens)
-            return len(cut_at_dedent(text, base)) < len(text)
+            text = self.text(spot.window, tokens)
+            return repeats(text, suffix) or (spot.block and cut_at_dedent(text, spot.indent) != text)
 
-        return left_the_block
+        return over
 
-    def _hold(
-        self,
-        request: CompleteRequest,
-        window: Window,
-        multiline: bool,
-        draft: Draft,
-        verifier: Verifier,
-        task: Task,
-        clock: Stopwatch,
-    ) -> Completion:
-        """The draft as text that passes the parser: as it is, re-noised where it is broken, or cut back."""
+    def _best(self, spot: Spot, cache: Cache, task: Task, draft: Draft, clock: Stopwatch) -> Completion:
+        """What of a draft passes the parser: its best end, the best of a longer draft, re-noised, or cut back."""
         steps = draft.steps
-        text = self._shape(request, window, multiline, draft)
-        best = self._as_completion(text, draft, window, steps)
-        if not text.strip():
-            return replace(best, text="")
-        if verifier.holds(text):
-            clock.lap("verify")
-            return best
-        tokens = draft.tokens
+        choices = self._ends(spot, draft, not spot.block)
+        chosen = self._settled(spot, choices)
+        clock.lap("verify")
+        if chosen is None and not out_of_time(task) and (more := self._go_on(spot, task, draft, choices)) is not None:
+            longer = self._sample(cache, more, clock)
+            steps += longer.steps
+            wider = self._ends(spot, longer, not spot.block and draft.ended)
+            # An end that was there before was turned down before.
+            chosen = self._settled(spot, [end for end in wider if end.tokens > len(draft.tokens)])
+            if chosen is not None:
+                draft = longer
+        if chosen is None:
+            chosen = next((e for e in choices[:NEAR] if e.text.strip() and spot.verifier.holds(e.text)), None)
+        clock.lap("verify")
+        if chosen is None and choices and choices[0].text.strip():
+            chosen, draft = self._mended(spot, cache, task, draft, choices[0], clock)
+            steps += draft.steps
+        if chosen is None or not chosen.text.strip():
+            return Completion("", 0.0, 0, steps)
+        return self._as_completion(spot, chosen, draft, steps)
+
+    def _ends(self, spot: Spot, draft: Draft, line: bool) -> list[End]:
+        """The ends of a draft, likeliest first."""
+        texts = [self.text(spot.window, draft.tokens[:n]) for n in range(len(draft.tokens) + 1)]
+        spelled = self._spelled(spot.window, draft.tokens)
+        found = ends(draft, texts, spelled, spot.request.suffix, line, spot.indent if spot.block else 0)
+        if spot.block and not draft.ended and found and found[0].score < UNLIKELY:
+            # Out of room, and no end in sight: whole lines are of more use than half a statement.
+            found.sort(key=lambda end: (not texts[-1].startswith(end.text + "\n"), -end.tokens))
+        return found
+
+    def _spelled(self, window: Window, tokens: list[int]) -> int:
+        """How many tokens it took to spell again what healing cut off."""
+        spelled = n = 0
+        while spelled < len(window.heal) and n < len(tokens):
+            spelled, n = spelled + len(self.vocabulary.bytes[tokens[n]]), n + 1
+        return n
+
+    def _settled(self, spot: Spot, choices: list[End]) -> End | None:
+        """The likeliest end that leaves the file as clean as it can be; None when no likely one does."""
+        for end in [e for e in choices if e.score >= choices[0].score - MARGIN][:NEAR]:
+            if not end.text.strip():
+                if not spot.block:
+                    return end
+            elif spot.settles(end.text):
+                return end
+        return None
+
+    def _go_on(self, spot: Spot, task: Task, draft: Draft, choices: list[End]) -> Task | None:
+        """What to ask for when a draft ended too early; None when it did not end, or had no room."""
+        known = draft.tokens
+        stop, least = self._stop(spot, lines=1), len(known) + 1
+        if not draft.ended:
+            line = not spot.block and spot.request.suffix[:1] not in ("", "\n", "\r")
+            if not line or not choices or choices[0].score > UNLIKELY:
+                return None
+            stop, least = self._stop(spot, lines=LINES), 0
+        if len(known) >= task.max_tokens:
+            return None
+        size = len(task.ids)
+
+        def again(sequence: list[int]) -> list[int]:
+            written = sequence[size:]
+            if len(written) < len(known) and known[: len(written)] == written:
+                return known[len(written) :]
+            return task.propose(sequence) if task.propose is not None else []
+
+        return replace(task, least=least, stop=stop, propose=again)
+
+    def _mended(
+        self, spot: Spot, cache: Cache, task: Task, draft: Draft, end: End, clock: Stopwatch
+    ) -> tuple[End | None, Draft]:
+        """An end whose text breaks the file: re-noised where it does, else the longest beginning that does no harm."""
+        tokens, text, steps = draft.tokens[: end.tokens], end.text, 0
+        # What the last token says beyond the end belongs to the suffix.
+        beyond = self.text(spot.window, tokens).removeprefix(text)
         for widen in range(RENOISE_ROUNDS):
             if out_of_time(task):
                 break
-            suspects = self._suspects(window, tokens, verifier.broken_spans(text), widen, len(text))
+            spans = spot.verifier.broken_spans(text)
+            suspects = self._suspects(spot.window, tokens, spans, widen, len(text))
             clock.lap("verify")
-            again = self.denoise.renoise(self.caches.get(window.ids), task, tokens, suspects)
+            again = self.denoise.renoise(cache, task, tokens, suspects)
             steps += again.steps
             clock.lap("denoise", minus=again.prefill_ms)
             clock.add("prefill", again.prefill_ms)
             if len(again.tokens) < len(tokens):
                 break
-            renoised = self._shape(request, window, multiline, again)
-            if renoised.strip() and verifier.holds(renoised):
+            new = self.text(spot.window, again.tokens)
+            new = new.removesuffix(beyond) if beyond else new
+            new = cut_at_dedent(new, spot.indent) if spot.block else cut_at_line(new)
+            if new.strip() and spot.verifier.holds(new):
                 clock.lap("verify")
                 kept = [new or old for new, old in zip(again.logprobs, draft.logprobs, strict=False)]
-                return self._as_completion(renoised, replace(again, logprobs=kept), window, steps)
-            tokens, text = again.tokens, renoised or text
-        # Nothing mended it: the longest beginning of the first draft that does no harm.
-        text = self._shape(request, window, multiline, draft)
-        for end in sorted(self._token_ends(window, draft.tokens, len(text)), reverse=True):
-            if text[:end].strip() and verifier.holds(text[:end]):
+                return End(new, end.tokens, end.score), replace(again, logprobs=kept, steps=steps)
+            tokens, text = again.tokens, new or text
+        for n in range(end.tokens - 1, 0, -1):
+            part = self.text(spot.window, draft.tokens[:n])
+            if part.strip() and len(part) < len(end.text) and spot.verifier.holds(part):
                 clock.lap("verify")
-                return self._as_completion(text[:end], draft, window, steps)
+                return End(part, n, end.score), replace(draft, steps=steps)
         clock.lap("verify")
-        return self._as_completion("", draft, window, steps)
-
-    def _shape(self, request: CompleteRequest, window: Window, multiline: bool, draft: Draft) -> str:
-        """The text of a draft, cut at its line's or its block's end."""
-        text = self.text(window, draft.tokens)
-        if not multiline:
-            line = text.split("\n", 1)[0]
-            return line.removesuffix("\r")
-        text = cut_at_dedent(text, body_indent(request.prefix))
-        if not draft.ended and "\n" in text:
-            # Out of room in the middle of a line: half a statement helps nobody.
-            complete = text[: text.rindex("\n")]
-            text = complete if complete.strip() else text
-        return text.rstrip() if request.suffix[:1] in ("", "\n", "\r") else text
-
-    def _token_ends(self, window: Window, tokens: list[int], limit: int) -> set[int]:
-        ends = set()
-        for n in range(1, len(tokens) + 1):
-            end = len(self.text(window, tokens[:n]))
-            if 0 < end < limit:
-                ends.add(end)
-        return ends
+        return None, replace(draft, steps=steps)
 
     def _suspects(
         self, window: Window, tokens: list[int], spans: list[tuple[int, int]], widen: int, limit: int
@@ -248,40 +311,33 @@ class Completer:
         wide = {j for i in hit for j in range(i - widen, i + widen + 1)}
         return {j for j in wide if 0 <= j < len(tokens)} or set(range(len(tokens)))
 
-    def _as_completion(self, text: str, draft: Draft, window: Window, steps: int) -> Completion:
-        """Confidence and count of the tokens that `text` kept."""
-        kept, length = 0, len(text.encode()) + len(window.heal)
-        spelled = 0
-        for token in draft.tokens:
-            if spelled >= length:
-                break
-            spelled += len(self.vocabulary.bytes[token])
-            kept += 1
-        whole = draft.ended and kept == len(draft.tokens)
-        logprobs = draft.logprobs[:kept] + ([draft.end_logprob] if whole else [])
-        confidence = math.exp(sum(logprobs) / len(logprobs)) if logprobs else 0.0
-        return Completion(text, round(min(confidence, 1.0), 4), kept + whole, steps)
+    def _as_completion(self, spot: Spot, end: End, draft: Draft, steps: int) -> Completion:
+        """An end with its confidence: the geometric mean of its tokens' probabilities and of that of ending there."""
+        text = end.text
+        if spot.block and spot.request.suffix[:1] in ("", "\n", "\r"):
+            text = text.rstrip()
+        logprobs = draft.logprobs[: end.tokens]
+        ending = min(end.score - sum(logprobs), 0.0)
+        confidence = math.exp((sum(logprobs) + ending) / (len(logprobs) + 1))
+        return Completion(text, round(min(confidence, 1.0), 4), end.tokens + end.whole, steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The place that a request asks about: one line or a block, and what the parser thinks of a text there."""
+
+    request: CompleteRequest
+    window: Window
+    block: bool
+    indent: int
+    verifier: Verifier
+
+    def settles(self, text: str) -> bool:
+        """Whether `text` does no harm and, as a block, does not end by opening another one."""
+        last = text.rstrip().rsplit("\n", 1)[-1].strip()
+        return not (self.block and opens_block(self.verifier.before, last)) and self.verifier.holds(text)
 
 
 def out_of_time(task: Task) -> bool:
     """Whether the deadline of a request has passed."""
     return task.deadline is not None and time.monotonic() >= task.deadline
-
-
-def body_indent(prefix: str) -> int:
-    """Columns that a line must be indented by to belong to the block at the cursor."""
-    line = prefix[prefix.rfind("\n") + 1 :]
-    width = len(line) - len(line.lstrip())
-    return width if not line.strip() else width + 1
-
-
-def cut_at_dedent(text: str, base: int) -> str:
-    """`text` before its first line (not the one the cursor is on) that is indented by less than `base`."""
-    offset = text.find("\n")
-    while offset >= 0:
-        stop = text.find("\n", offset + 1)
-        line = text[offset + 1 : stop if stop >= 0 else len(text)]
-        if line.strip() and len(line) - len(line.lstrip()) < base:
-            return text[:offset]
-        offset = stop
-    return text

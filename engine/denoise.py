@@ -9,6 +9,7 @@ overwritten (T2M, arXiv 2604.18738).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Literal
 
@@ -67,7 +68,6 @@ class DenoiseSampler:
                 assert choice is not None
                 w.known.append(choice.token)
                 w.logprobs.append(choice.logprob)
-                w.end_logprobs.append(choice.end_logprob)
             written += len(chunk)
         return w.result()
 
@@ -147,4 +147,4 @@ class DenoiseSampler:
 
 def as_choice(token: int | None) -> Choice | None:
     """A token that was there before; None for a mask."""
-    return None if token is None else Choice(token, 0.0, 0.0)
+    return None if token is None else Choice(token, 0.0, -math.inf, -math.inf)

@@ -7,6 +7,7 @@ Samplers know token ids; they know nothing of text, syntax or editors.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -44,9 +45,9 @@ class Task:
 
     `ids` is the window up to and including `<middle>`; `heal` the bytes that the first tokens must spell; `stop` says
     after each token whether the middle is long enough; `first` forces the first token (an alternative); `least` is the
-    number of tokens before which `<end>` is not chosen; `deadline` is a `time.monotonic()` instant. `recall` asks the
-    workspace's memory about the token after those it is shown, to be mixed into the denoiser's distribution; `propose`
-    may give draft tokens for what follows them.
+    number of tokens before which `<end>` is not chosen; `follow` are tokens that can only come behind the middle;
+    `deadline` is a `time.monotonic()` instant. `recall` asks the workspace's memory about the token after those it is
+    shown, to be mixed into the denoiser's distribution; `propose` may give draft tokens for what follows them.
     """
 
     ids: list[int]
@@ -55,6 +56,7 @@ class Task:
     stop: Callable[[list[int]], bool] = lambda tokens: False
     first: int | None = None
     least: int = 0
+    follow: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     recall: Callable[[list[int]], Match] | None = None
     propose: Callable[[list[int]], list[int]] | None = None
     deadline: float | None = None
@@ -63,11 +65,12 @@ class Task:
 
 
 class Choice(NamedTuple):
-    """A token for one position, its log-probability, and that of `<end>` there."""
+    """A token for one position; its log-probability, that of `<end>` and that of the text behind the middle there."""
 
     token: int
     logprob: float
     end_logprob: float
+    follow_logprob: float
 
 
 @dataclass(slots=True)
@@ -75,7 +78,8 @@ class Draft:
     """A middle: its tokens without `<end>`, their log-probabilities, and what it cost.
 
     `ended` tells whether the model itself said `<end>`; `end_logprobs[i]` is the log-probability of `<end>` in place of
-    token i, and behind the last one when `ended`; `rivals` are the best first tokens, for alternatives.
+    token i, and behind the last one when `ended`; `follow_logprobs[i]` likewise of the tokens in `Task.follow`;
+    `rivals` are the best first tokens, for alternatives.
     """
 
     tokens: list[int]
@@ -83,6 +87,7 @@ class Draft:
     steps: int
     ended: bool = False
     end_logprobs: list[float] = field(default_factory=list)
+    follow_logprobs: list[float] = field(default_factory=list)
     rivals: list[int] = field(default_factory=list)
     prefill_ms: float = 0.0
     cached: int = 0
@@ -113,6 +118,7 @@ class Writing:
         self.heal = task.heal
         self.logprobs: list[float] = []
         self.end_logprobs: list[float] = []
+        self.follow_logprobs: list[float] = []
         self.rivals: list[int] = []
         self.steps = 0
         started = time.perf_counter()
@@ -172,11 +178,11 @@ class Writing:
 
     def choose(self, prediction: Prediction, row: int) -> Choice:
         """The best next token at a row, within what healing, `first` and `least` allow."""
-        end_logprob = prediction.logprob(row, self.end)
         writing_first = len(self.known) == len(self.task.ids)
         if writing_first and self.task.first is not None:
             self.heal = self.heal[len(self.vocabulary.bytes[self.task.first]) :]
-            return Choice(self.task.first, prediction.logprob(row, self.task.first), end_logprob)
+            first, end = (prediction.logprob(row, t) for t in (self.task.first, self.end))
+            return Choice(self.task.first, first, end, self._follow_logprob(prediction, row))
         ranked = self._ranked(prediction, row, self.known)
         if writing_first:
             self.rivals = [token for token, _ in ranked]
@@ -194,7 +200,15 @@ class Writing:
     def _pick(self, ranked: list[tuple[int, float]], barred: bool, prediction: Prediction, row: int) -> Choice:
         token, logprob = ranked[1 if barred and ranked[0][0] == self.end else 0]
         end_logprob = next((p for t, p in ranked if t == self.end), None)
-        return Choice(token, logprob, prediction.logprob(row, self.end) if end_logprob is None else end_logprob)
+        end_logprob = prediction.logprob(row, self.end) if end_logprob is None else end_logprob
+        return Choice(token, logprob, end_logprob, self._follow_logprob(prediction, row))
+
+    def _follow_logprob(self, prediction: Prediction, row: int) -> float:
+        if not self.task.follow.size:
+            return -math.inf
+        logits = prediction.logits[row, self.task.follow]
+        top = float(logits.max())
+        return top + math.log(float(np.exp(logits - top).sum())) - float(prediction.base[row])
 
     def _ranked(self, prediction: Prediction, row: int, left: list[int] | None) -> list[tuple[int, float]]:
         """The likeliest tokens and their log-probabilities, best first: the denoiser's, or the mixture's.
@@ -220,6 +234,7 @@ class Writing:
         self.known.append(choice.token)
         self.logprobs.append(choice.logprob)
         self.end_logprobs.append(choice.end_logprob)
+        self.follow_logprobs.append(choice.follow_logprob)
         return choice.token == self.end or self.task.stop(self.middle) or self.room <= 0
 
     def observe(self, kind: str, tokens: Sequence[int | None], changed: Sequence[int] = ()) -> None:
@@ -237,6 +252,7 @@ class Writing:
             self.steps,
             ended,
             self.end_logprobs,
+            self.follow_logprobs,
             self.rivals,
             self.prefill_ms,
             self.cached,

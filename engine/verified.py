@@ -87,7 +87,7 @@ class VerifiedSampler:
         w = Writing(self.denoiser, self.vocabulary, cache, task)
         drafts = Drafts()
         while not w.out_of_time():
-            if not drafts.tokens and task.propose is not None and not w.heal:
+            if not drafts.tokens and task.propose is not None:
                 proposed = task.propose(w.known)[: max(w.room - 1, 0)]
                 drafts = Drafts(proposed, [PROPOSED] * len(proposed))
             known = w.known[w.committed :]

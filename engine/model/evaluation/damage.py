@@ -86,8 +86,8 @@ def _misspell_keyword(source: Source, rng: random.Random) -> Accident:
     if word is None:
         return None
     at = rng.randrange(len(word.group()) - 1)
-    a, b = word.group()[at : at + 2]
-    return word.start() + at, word.start() + at + 2, b + a
+    pair = word.group()[at : at + 2]
+    return word.start() + at, word.start() + at + 2, pair[::-1]
 
 
 def _cut_line(source: Source, rng: random.Random) -> Accident:

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.completion import Completer
+from engine.caches import CachePool
 from engine.model.evaluation.cases import Case
 from engine.sampler import Task, Writing
+from engine.vocabulary import Vocabulary
+from engine.window import WindowBuilder
 
 BLOCK = 8
 MAX_MIDDLE = 64
@@ -32,14 +34,14 @@ class Loss:
     masks: int = 0
 
 
-def measure_loss(completer: Completer, case: Case, seed: int = 0) -> Loss:
-    """Both losses of a case's middle."""
-    denoiser, vocabulary = completer.denoise.denoiser, completer.vocabulary
-    window = completer.windows.build(case.prefix, case.suffix)
+def measure_loss(vocabulary: Vocabulary, windows: WindowBuilder, caches: CachePool, case: Case, seed: int = 0) -> Loss:
+    """Both losses of a case's middle, on the denoiser that `caches` belong to."""
+    denoiser = caches.denoiser
+    window = windows.build(case.prefix, case.suffix)
     healed = window.heal.decode("utf-8", "ignore")
     end = denoiser.config.reserved.end
     middle = [*vocabulary.encode(healed + case.middle)[:MAX_MIDDLE], end]
-    w = Writing(denoiser, vocabulary, completer.caches.get(window.ids), Task(window.ids))
+    w = Writing(denoiser, vocabulary, caches.get(window.ids), Task(window.ids))
     known = w.known[w.committed :]
     at = np.arange(w.committed, len(window.ids) + len(middle) - 1)
     sees = np.arange(len(window.ids) + len(middle) - 1)[None, :] <= at[:, None]

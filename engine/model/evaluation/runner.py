@@ -70,7 +70,7 @@ def run_completions(engine: Engine, cases: Sequence[Case], seed: int, results: R
     for case in cases:
         group = f"{case.language} {case.kind}"
         tick(group)
-        loss = measure_loss(engine.completer, case, seed)
+        loss = measure_loss(engine.vocabulary, engine.completer.windows, engine.caches, case, seed)
         results.book(group, "loss, nats a token", "verified", loss.masked, loss.masks, higher=False)
         results.book(group, "loss, nats a token", "K = 1", loss.next_token, loss.tokens, higher=False)
         results.book(group, "right tokens", "verified", loss.masked_right, loss.masks)

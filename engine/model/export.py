@@ -1,0 +1,161 @@
+"""From a checkpoint to a model folder as the package ships it: int8 rows in two safetensors shards.
+
+A matrix is stored as int8 with one fp32 scale a row (`weight = int8 × scale`), everything else as fp32, under the
+Hugging Face Llama names: what `engine.checkpoint` reads and `MatMulNBits` computes with.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from engine.checkpoint import Array, Checkpoint
+from engine.errors import BadRequestError, ModelError
+
+MAX_SHARD = 95_000_000
+MAX_TOTAL = 140_000_000
+INT4_BLOCK = 32  # weights that share a scale, as MatMulNBits has it
+CHECKPOINTS = ("", "checkpoint", "weights", "model")
+
+
+def find_checkpoint(run: Path) -> Checkpoint:
+    """The checkpoint of a training run, or of a model folder; `ModelError` says where it was looked for."""
+    if not run.is_dir():
+        raise ModelError(f"no folder at {run}: name a training run's folder or a model folder")
+    for inner in CHECKPOINTS:
+        if (run / inner / "config.json").is_file():
+            return Checkpoint(run / inner)
+    places = ", ".join(str(run / inner) for inner in CHECKPOINTS)
+    raise ModelError(f"no checkpoint with a config.json in {places}: train first, `remask model train {run}`")
+
+
+def export(checkpoint: Checkpoint, out: Path) -> dict[str, int]:
+    """Write the model folder `out` and return its files' sizes in bytes.
+
+    The folder appears in one step, so that an interrupt or a full disk leaves no half of a model. Raises
+    `BadRequestError` when `out` is taken or cannot be written, `ModelError` when the model is too large to be shipped.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadRequestError(f"{out} exists and is not an empty folder: name a new one")
+    building = out.with_name(f".{out.name}.building")
+    shutil.rmtree(building, ignore_errors=True)
+    try:
+        building.mkdir(parents=True)
+        _write(checkpoint, building)
+        sizes = {path.name: path.stat().st_size for path in sorted(building.iterdir())}
+        _check_sizes(sizes)
+        if out.is_dir():
+            out.rmdir()
+        building.rename(out)
+    except OSError as failure:
+        raise BadRequestError(f"cannot write {out}: {failure.strerror or failure}; nothing was left there") from None
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    Checkpoint(out)  # reads every header and shape: what was written can be loaded
+    return sizes
+
+
+def _write(checkpoint: Checkpoint, folder: Path) -> None:
+    shards = list(_shards(_tensors(checkpoint)))
+    where: dict[str, str] = {}
+    total = 0
+    for number, shard in enumerate(shards, 1):
+        name = f"model-{number}-of-{len(shards)}.safetensors"
+        save_file(shard, folder / name, {"format": "pt"})
+        where |= dict.fromkeys(shard, name)
+        total += sum(tensor.nbytes for tensor in shard.values())
+    index = {"metadata": {"total_size": total}, "weight_map": dict(sorted(where.items()))}
+    _write_json(folder / "model.safetensors.index.json", index)
+    shutil.copyfile(checkpoint.folder / "config.json", folder / "config.json")
+    shutil.copyfile(checkpoint.tokenizer_file, folder / "tokenizer.json")
+
+
+def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Array]]:
+    """Every tensor of the folder to be, by name."""
+    for name in checkpoint.names():
+        weight = checkpoint.raw(name)
+        if name.endswith(".scale"):
+            continue
+        if weight.ndim == 2:
+            rows, scale = checkpoint.quantised(name)
+            yield name, np.ascontiguousarray(rows)
+            yield name.removesuffix("weight") + "scale", np.ascontiguousarray(scale)
+        else:
+            yield name, np.ascontiguousarray(weight.astype(np.float32))
+
+
+def _shards(tensors: Iterator[tuple[str, Array]]) -> Iterator[dict[str, Array]]:
+    """Two shards of about the same size, or more where two would be too large."""
+    everything = list(tensors)
+    total = sum(tensor.nbytes for _, tensor in everything)
+    limit = min(total / 2, MAX_SHARD * 0.98)
+    shard: dict[str, Array] = {}
+    size = 0
+    for name, tensor in everything:
+        if shard and size + tensor.nbytes / 2 > limit:
+            yield shard
+            shard, size = {}, 0
+        shard[name] = tensor
+        size += tensor.nbytes
+    yield shard
+
+
+def _check_sizes(sizes: dict[str, int]) -> None:
+    largest = max(sizes, key=lambda name: sizes[name])
+    if sizes[largest] > MAX_SHARD:
+        raise ModelError(f"{largest} would have {sizes[largest]:,} bytes: at most {MAX_SHARD:,} can be shipped")
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+class Rounded(Checkpoint):
+    """A checkpoint whose matrices went through int4 blocks (`four` says which) or int8 rows and back to fp32."""
+
+    def __init__(self, folder: Path, four: tuple[str, ...]) -> None:
+        super().__init__(folder)
+        self.four = four
+
+    def dense(self, name: str) -> Array:
+        """A tensor as fp32, with the rounding error of its stored form."""
+        weight = super().dense(name)
+        if weight.ndim != 2:
+            return weight
+        if any(part in name for part in self.four):
+            return four_bits(weight)
+        rows, scale = self.quantised(name)
+        return rows.astype(np.float32) * scale[:, None]
+
+    def bytes_stored(self, dense: bool = False) -> int:
+        """What the weights would take on disk, rounded or (`dense`) as fp32."""
+        total = 0
+        for name in self.names():
+            if name.endswith(".scale"):
+                continue
+            shape = self.raw(name).shape
+            count = int(np.prod(shape))
+            if dense or len(shape) != 2:
+                total += 4 * count
+            elif any(part in name for part in self.four):
+                total += count // 2 + 2 * count // INT4_BLOCK
+            else:
+                total += count + 4 * shape[0]
+        return total
+
+
+def four_bits(weight: Array) -> Array:
+    """Round to 16 levels with one scale for each block of 32 in a row, symmetric around zero, as MatMulNBits does."""
+    n, k = weight.shape
+    blocks = np.pad(weight, ((0, 0), (0, -k % INT4_BLOCK))).reshape(n, -1, INT4_BLOCK)
+    # The value of largest magnitude becomes -8, the one level that has no positive twin.
+    extreme = np.take_along_axis(blocks, np.abs(blocks).argmax(axis=2, keepdims=True), axis=2)
+    scale = np.where(extreme == 0, 1.0, extreme / -8.0).astype(np.float16).astype(np.float32)
+    scale = np.where(scale == 0, 1.0, scale)
+    rounded = np.clip(np.rint(blocks / scale), -8, 7) * scale
+    return np.asarray(rounded.reshape(n, -1)[:, :k], dtype=np.float32)
