@@ -18,12 +18,12 @@ from typing import Any, Literal
 from engine.errors import EngineUnavailableError, ModelError, RemaskError
 from engine.service import messages
 from engine.service.backoff import Backoff
-from engine.service.dial import AbsentError, OutdatedError, dial
+from engine.service.dial import AbsentError, OutdatedError, SilentError, dial
 from engine.service.frames import Message
 from engine.service.identity import own_identity
 from engine.service.link import Link, LinkLostError
 from engine.service.options import EngineOptions
-from engine.service.place import Place, find_place
+from engine.service.place import Lock, Place, end_holder, find_place
 from engine.service.spawn import LOST_THE_RACE, last_words, spawn
 from engine.types import CompleteAnswer, CompleteRequest, RepairAnswer, RepairRequest
 
@@ -35,6 +35,7 @@ GRACE_SECONDS = 0.1  # for an automatic answer that is on its way at its deadlin
 HUNG_SECONDS = 10.0  # past its deadline, and the engine counts as hung
 START_SECONDS = 30.0  # from the start of a process to its socket
 PATIENCE_SECONDS = 5.0  # a longer back-off than this is told, not waited for
+SILENT_GREETINGS = 3  # unanswered for five seconds each, and the engine that holds the place is killed
 REPLACEMENTS = 5  # engines asked to leave in one attempt to connect
 MAX_REMEMBERED = 16_000_000  # characters kept to be sent again after a crash
 
@@ -250,12 +251,15 @@ class EngineClient:
         identity = await asyncio.to_thread(own_identity, self.options)
         process: subprocess.Popen[bytes] | None = None
         end = time.monotonic() + START_SECONDS
-        trouble, replaced = "", 0
+        trouble, replaced, silent = "", 0, 0
         while time.monotonic() < end:
             try:
                 link = await dial(place, identity)
             except AbsentError as nobody:
                 trouble = str(nobody)
+                silent = silent + 1 if isinstance(nobody, SilentError) else 0
+                if silent >= SILENT_GREETINGS:
+                    end_holder(place.lock, Lock(place.lock).holder())
             except OutdatedError as old:
                 trouble, process, replaced = str(old), None, replaced + 1
                 if replaced > REPLACEMENTS:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
 import time
 
 from engine.errors import EngineUnavailableError
@@ -13,7 +11,7 @@ from engine.service.dial import AbsentError, dial
 from engine.service.frames import FrameError, Message
 from engine.service.link import LinkLostError
 from engine.service.options import EngineOptions
-from engine.service.place import Lock, Place, all_places
+from engine.service.place import Lock, Place, all_places, end_holder
 
 ANSWER_SECONDS = 3.0
 LEAVE_SECONDS = 8.0
@@ -44,10 +42,7 @@ async def stop_engines(options: EngineOptions) -> list[str]:
             await _ask(place, "leave")
         if await _freed(place, LEAVE_SECONDS):
             done.append(f"process {process} has left.")
-        elif Lock(place.lock).holder() == process != 0 and hasattr(signal, "SIGKILL"):
-            with contextlib.suppress(OSError):
-                os.kill(process, signal.SIGKILL)
-            await _freed(place, LEAVE_SECONDS)
+        elif end_holder(place.lock, process) and await _freed(place, LEAVE_SECONDS):
             done.append(f"process {process} did not answer and was killed.")
         else:
             done.append(f"process {process} does not answer: end it by hand.")

@@ -20,6 +20,10 @@ class AbsentError(Exception):
     """Nobody listens here, or nobody who speaks this protocol: an engine may be started."""
 
 
+class SilentError(AbsentError):
+    """Somebody listens and does not answer: a hung engine, or a very busy machine."""
+
+
 class OutdatedError(Exception):
     """The engine is older than this client and on its way out: start another in a moment."""
 
@@ -27,7 +31,7 @@ class OutdatedError(Exception):
 async def dial(place: Place, identity: Identity | None) -> Link:
     """A connection that the engine has accepted; without an identity, one that may only look and stop.
 
-    Raises `AbsentError`, `OutdatedError`, or `EngineUnavailableError` when the engine refuses.
+    Raises `AbsentError`, `SilentError`, `OutdatedError`, or `EngineUnavailableError` when the engine refuses.
     """
     try:
         async with asyncio.timeout(GREETING_SECONDS):
@@ -37,10 +41,10 @@ async def dial(place: Place, identity: Identity | None) -> Link:
             except BaseException:
                 writer.close()
                 raise
+    except TimeoutError:
+        raise SilentError("it does not answer") from None
     except (OSError, FrameError) as nobody:
         raise AbsentError(f"{type(nobody).__name__}: {nobody}") from None
-    except TimeoutError:
-        raise AbsentError("it does not answer") from None
     return Link(reader, writer, welcome)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import socket
 import stat
 import sys
@@ -191,6 +192,17 @@ class Lock:
         finally:
             os.close(handle)
         return None
+
+
+def end_holder(lock: Path, process: int | None) -> bool:
+    """Kill the engine that holds a lock and does not answer; False when it is not `process`, or not to be known."""
+    if not process or Lock(lock).holder() != process:
+        return False
+    try:
+        os.kill(process, signal.SIGTERM if sys.platform == "win32" else signal.SIGKILL)
+    except OSError:
+        return False
+    return True
 
 
 if sys.platform == "win32":

@@ -1,0 +1,191 @@
+"""`EngineClient` against servers in this process: what callers see of waiting, deadlines, cancelling and loss."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+
+import pytest
+
+from engine.errors import BadRequestError, CancelledError, EngineUnavailableError
+from engine.service import client as client_module
+from engine.service.backoff import FIRST_SECONDS, Backoff
+from engine.service.link import Link
+from engine.types import CompleteRequest, RepairRequest
+from tests.service.stand_in import StandIn
+
+
+def request(prefix: str = "x", passes: int = 1, seconds: float | None = None) -> CompleteRequest:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    return CompleteRequest(prefix, "", "python", max_tokens=passes, deadline=deadline)
+
+
+@pytest.mark.parametrize("transport", ["unix", "tcp"])
+async def test_every_kind_of_request_over_either_transport(serve, clients, options, transport):
+    options = replace(options, transport=transport)
+    engine = StandIn()
+    await serve(engine, transport=transport)
+    states = []
+    client = clients(options, on_state=states.append)
+    steps: list[dict] = []
+    answer = await client.complete(request("hello", 3), trace=steps.append)
+    assert answer.items[0].text == "HELLO"
+    assert [step["pieces"] for step in steps][-1] == ["a", "a", "a", None]
+    assert (await client.repair(RepairRequest("a = (", "python"))).repair.errors_before == 1
+    await client.remember("x.py", "text")
+    assert engine.memory == {"x.py": "text"}
+    await client.warm(request("w"))
+    await client.forget("x.py")
+    assert engine.memory == {}
+    assert (await client.stats())["passes"] >= 3
+    pong = await client.ping()
+    assert (pong["state"], pong["clients"]) == ("ready", 1)
+    assert [s.state for s in states][-1] == "ready"
+    assert client.state.model == "stand-in@0"
+    await client.close()
+    assert client.state.state == "stopped"
+    with pytest.raises(EngineUnavailableError, match="closed"):
+        await client.complete(request())
+
+
+async def test_cancelling_the_task_cancels_the_work(serve, clients, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    client = clients(options)
+    task = asyncio.create_task(client.complete(request(passes=500)))
+    await asyncio.to_thread(engine.started.wait, 5)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    while not server.dispatcher.idle:
+        await asyncio.sleep(0.01)
+    assert engine.passes < 100
+    assert (await client.complete(request())).items
+
+
+async def test_a_newer_request_of_a_document_raises_cancelled_in_the_older_one(serve, clients, options):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = clients(options)
+    older = asyncio.create_task(client.complete(request(passes=500), document="a.py", automatic=True))
+    await asyncio.to_thread(engine.started.wait, 5)
+    assert (await client.complete(request("new"), document="a.py", automatic=True)).items[0].text == "NEW"
+    with pytest.raises(CancelledError):
+        await older
+
+
+async def test_bad_requests_raise_in_either_mode(serve, clients, options):
+    await serve(StandIn())
+    client = clients(options)
+    for automatic in (False, True):
+        with pytest.raises(BadRequestError, match="surrogate"):
+            await client.complete(request("\ud800"), automatic=automatic)
+        with pytest.raises(BadRequestError, match="seed"):
+            await client.complete(replace(request(), seed="one"), automatic=automatic)
+    assert (await client.complete(request())).items
+
+
+async def test_an_automatic_request_is_answered_at_its_deadline_whatever_the_engine_does(serve, clients, options):
+    engine = StandIn(nap=2.0)
+    await serve(engine)
+    client = clients(options)
+    started = time.monotonic()
+    assert (await client.complete(request(seconds=0.2), automatic=True)).items == []
+    assert 0.15 < time.monotonic() - started < 1.5
+
+
+async def test_a_hung_engine_is_given_up_and_its_connection_with_it(serve, clients, options, monkeypatch):
+    monkeypatch.setattr(client_module, "HUNG_SECONDS", 0.3)
+    engine = StandIn(nap=1.5)
+    await serve(engine)
+    client = clients(options)
+    with pytest.raises(EngineUnavailableError, match="in time"):
+        await client.complete(request(seconds=0.2))
+
+
+async def test_remembered_files_are_told_to_the_next_engine_but_not_those_forgotten(serve, clients, options):
+    first, second = StandIn(), StandIn()
+    server = await serve(first)
+    client = clients(options)
+    for name in ("a.py", "b.py", "c.py"):
+        await client.remember(name, "text of " + name)
+    await client.forget("b.py")
+    server.leave("for another")
+    while server.door.place.socket.exists():
+        await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)
+    assert client.state.state == "stopped"
+    await serve(second)
+    await client.complete(request())
+    end = time.monotonic() + 5
+    while second.memory != {"a.py": "text of a.py", "c.py": "text of c.py"}:
+        assert time.monotonic() < end, second.memory
+        await asyncio.sleep(0.01)
+
+
+async def test_what_is_kept_to_be_remembered_again_is_bounded(serve, clients, options, monkeypatch):
+    monkeypatch.setattr(client_module, "MAX_REMEMBERED", 100)
+    await serve(StandIn())
+    client = clients(options)
+    for n in range(10):
+        await client.remember(f"{n}.py", "x" * 40)
+    assert list(client._remembered) == ["8.py", "9.py"]
+
+
+async def test_without_memory_nothing_is_remembered(serve, clients, options):
+    engine = StandIn()
+    await serve(engine, memory=False)
+    client = clients(replace(options, memory=False))
+    await client.remember("a.py", "x")
+    await client.forget("a.py")
+    assert (await client.complete(request())).items
+    assert engine.log == ["complete x"]
+
+
+async def test_many_requests_at_once_share_one_connection(serve, clients, options):
+    server = await serve(StandIn(nap=0.001))
+    client = clients(options)
+    answers = await asyncio.gather(*(client.complete(request(f"r{n}")) for n in range(50)))
+    assert [a.items[0].text for a in answers] == [f"R{n}" for n in range(50)]
+    assert len(server._connections) == 1
+
+
+async def test_a_link_that_is_lost_fails_what_waits_and_tells_once(serve, options):
+    from engine.service.dial import dial
+    from engine.service.identity import own_identity
+    from engine.service.link import LinkLostError
+    from engine.service.place import find_place
+
+    await serve(StandIn(nap=0.5))
+    link: Link = await dial(find_place(options), own_identity(options))
+    ends = []
+    link.on_end = lambda: ends.append(1)
+    calls = [asyncio.create_task(link.call({"kind": "stats", "deadline": 5.0})) for _ in range(3)]
+    await asyncio.sleep(0)
+    link.close()
+    link.close()
+    for call in calls:
+        with pytest.raises(LinkLostError):
+            await call
+    with pytest.raises(LinkLostError):
+        await link.call({"kind": "ping"})
+    assert ends == [1]
+
+
+def test_the_back_off_doubles_is_bounded_and_is_forgiven_after_a_good_while(monkeypatch):
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    backoff = Backoff()
+    waits = []
+    for _ in range(12):
+        backoff.failure()
+        waits.append(backoff.left)
+        now += backoff.left
+        assert backoff.left == 0
+    assert waits[:3] == pytest.approx([FIRST_SECONDS, 2 * FIRST_SECONDS, 4 * FIRST_SECONDS])
+    assert max(waits) == waits[-1] == 30.0
+    backoff.success()
+    now += 61
+    backoff.failure()
+    assert backoff.left == pytest.approx(FIRST_SECONDS)
