@@ -1,12 +1,17 @@
 /** Where things are: the extension, the tools of its tests, and the repository around it. */
-import { accessSync, constants } from "node:fs";
+import { accessSync, constants, existsSync } from "node:fs";
 import { delimiter, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export const NODE_VERSION = "24.21.0";
 export const CODE_SERVER_VERSION = "4.139.1";
 
-export const extensionFolder = dirname(dirname(fileURLToPath(import.meta.url)));
+// Walks up, for the tests bundle this module into `out/`.
+let folder = dirname(fileURLToPath(import.meta.url));
+while (!existsSync(join(folder, "package.json"))) {
+  folder = dirname(folder);
+}
+export const extensionFolder = folder;
 export const repositoryFolder = dirname(extensionFolder);
 export const toolsFolder = join(extensionFolder, ".tools");
 export const nodePackage = `node-${process.platform}-${process.arch}`;

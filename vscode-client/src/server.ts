@@ -14,6 +14,13 @@ import type { Status } from "./statusText.js";
 
 const STOP_TIMEOUT_MS = 2_000;
 
+/** A client whose errors go to the log and, through the status bar, to the person: never to a pop-up with a stack. */
+class QuietClient extends LanguageClient {
+  override error(message: string, data?: unknown): void {
+    super.error(message, data, false);
+  }
+}
+
 export class Server implements vscode.Disposable {
   readonly #changed = new vscode.EventEmitter<Status>();
   readonly #started = new vscode.EventEmitter<void>();
@@ -133,7 +140,7 @@ export class Server implements vscode.Disposable {
 
   async #launch(candidate: Candidate): Promise<void> {
     const born = performance.now();
-    const client = new LanguageClient(SECTION, "Remask", () => this.#spawn(candidate), {
+    const client = new QuietClient(SECTION, "Remask", () => this.#spawn(candidate), {
       documentSelector: SELECTOR,
       initializationOptions: serverSettings,
       outputChannel: this.log,

@@ -29,7 +29,8 @@ export function serverSettings(scope?: vscode.Uri): Record<string, unknown> {
 /** Drops what only the client reads: the server would call it a typing error. */
 export function withoutOwn(all: Record<string, unknown>): Record<string, unknown> {
   const entries = Object.entries(all).filter(([name]) => !OWN.includes(name));
-  return structuredClone(Object.fromEntries(entries));
+  // VS Code hands out proxies, which only JSON copies.
+  return JSON.parse(JSON.stringify(Object.fromEntries(entries))) as Record<string, unknown>;
 }
 
 /** Whether a change of the settings asks for another server process. */

@@ -1,0 +1,117 @@
+/** The workbench as a person uses it: keys in, what the screen shows out. */
+import { type Browser, type Frame, type Locator, type Page, chromium } from "playwright-core";
+import { findChromium } from "../../../scripts/paths.mjs";
+import type { CodeServer } from "./codeServer.js";
+import { until } from "./until.js";
+
+const GHOST = '.editor-instance [class*="ghost-text"]';
+
+export class Workbench {
+  private constructor(
+    private readonly server: CodeServer,
+    private readonly browser: Browser,
+    readonly page: Page,
+  ) {}
+
+  static async open(server: CodeServer): Promise<Workbench> {
+    const browser = await chromium.launch({
+      executablePath: findChromium() ?? "",
+      args: ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"],
+    });
+    const page = await browser.newPage({ viewport: { width: 1180, height: 720 }, deviceScaleFactor: 1 });
+    page.setDefaultTimeout(60_000);
+    await page.goto(server.url);
+    await page.waitForSelector(".monaco-workbench .statusbar", { timeout: 120_000 });
+    return new Workbench(server, browser, page);
+  }
+
+  async close(): Promise<void> {
+    await this.browser.close();
+  }
+
+  async press(...keys: string[]): Promise<void> {
+    for (const key of keys) {
+      await this.page.keyboard.press(key);
+    }
+  }
+
+  /** Types as a person does, with a pause between keys. */
+  async type(text: string, delayMs = 40): Promise<void> {
+    await this.page.keyboard.type(text, { delay: delayMs });
+  }
+
+  /** Opens a file of the workspace with the cursor at a 1-based line and column, and waits for its text. */
+  async openFile(name: string, line = 1, column = 1): Promise<void> {
+    await this.press("Control+p");
+    await this.page.waitForSelector(".quick-input-widget input");
+    await this.page.keyboard.insertText(`${name}:${String(line)}:${String(column)}`);
+    await this.page.waitForSelector(`.quick-input-list .monaco-list-row:has-text("${name.split("/").at(-1) ?? name}")`);
+    await this.press("Enter");
+    await this.page.waitForSelector(`.tab.active[data-resource-name="${name.split("/").at(-1) ?? name}"]`);
+    await this.page.waitForSelector(".quick-input-widget", { state: "hidden" });
+    await this.focusEditor();
+  }
+
+  async focusEditor(): Promise<void> {
+    await this.page.waitForSelector(".editor-instance .monaco-editor.focused");
+  }
+
+  /** Runs a command by its title in the palette. */
+  async command(title: string): Promise<void> {
+    await this.press("F1");
+    await this.page.waitForSelector(".quick-input-widget input");
+    await this.page.keyboard.insertText(title);
+    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first().click();
+  }
+
+  /** The ghost text on screen, its lines joined; "" when there is none. */
+  async ghostText(): Promise<string> {
+    const pieces = await this.page.locator(GHOST).allTextContents();
+    return pieces.join("\n").replaceAll("\u00a0", " ").replaceAll("\u200b", "");
+  }
+
+  async waitForGhostText(timeoutMs = 60_000): Promise<string> {
+    return await until("ghost text", async () => (await this.ghostText()).trim() !== "" && (await this.ghostText()), timeoutMs);
+  }
+
+  async waitForNoGhostText(): Promise<void> {
+    await until("ghost text to go", async () => (await this.ghostText()) === "");
+  }
+
+  /** Saves the active file and reads it from disk. */
+  async saved(name: string): Promise<string> {
+    await this.press("Control+s");
+    await this.page.waitForSelector(`.tab.active:not(.dirty)[data-resource-name="${name}"]`);
+    return this.server.read(name);
+  }
+
+  get statusItem(): Locator {
+    return this.page.locator('.statusbar-item [aria-label^="Remask:"]');
+  }
+
+  /** Waits until the status bar says this of Remask. */
+  async waitForStatus(says: RegExp, timeoutMs = 120_000): Promise<void> {
+    await until(
+      `the status ${String(says)}`,
+      async () => says.test((await this.statusItem.first().getAttribute("aria-label").catch(() => "")) ?? ""),
+      timeoutMs,
+    );
+  }
+
+  /** The notification whose text matches. */
+  notification(text: RegExp): Locator {
+    return this.page.locator(".notification-list-item", { hasText: text });
+  }
+
+  /** The innermost frame of the webview that has this element. */
+  async webview(selector: string): Promise<Frame> {
+    return await until(`a webview with ${selector}`, async () => {
+      for (const frame of this.page.frames()) {
+        if ((await frame.locator(selector).count().catch(() => 0)) > 0) {
+          return frame;
+        }
+      }
+      return null;
+    });
+  }
+}
