@@ -15,6 +15,7 @@ from engine.service.place import Lock, Place, all_places, end_holder
 
 ANSWER_SECONDS = 3.0
 LEAVE_SECONDS = 8.0
+DEAF_SECONDS = 0.5  # for one that did not even answer
 
 
 async def list_engines(options: EngineOptions) -> list[Message]:
