@@ -28,6 +28,7 @@ from engine.ends import (
 )
 from engine.memory import Match, Memory, look_back
 from engine.sampler import Draft, Observer, Sampler, Task
+from engine.scoring import suffix_scores
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
 from engine.vocabulary import Vocabulary
@@ -36,6 +37,9 @@ from grammars.blocks import opens_block
 
 RENOISE_ROUNDS = 2
 NEAR = 8  # ends that the parser is asked about
+TIE = 2.0  # nats between two ends within which the suffix behind them decides
+SUFFIX_TOKENS = 4
+SUFFIX_CHARACTERS = 64
 MARGIN = 4.0  # nats below the likeliest end at which an end is no longer a rival to it
 UNLIKELY = math.log(0.02)  # an end less likely than this is not where the middle ends
 LINES = 4  # line breaks after which a draft that should end inside a line is given up
@@ -195,6 +199,8 @@ class Completer:
         """What of a draft passes the parser: its best end, the best of a longer draft, re-noised, or cut back."""
         steps = draft.steps
         choices = self._ends(spot, draft, not spot.block)
+        choices, passes = self._untied(spot, cache, task, draft, choices, clock)
+        steps += passes
         chosen = self._settled(spot, choices)
         clock.lap("verify")
         if chosen is None and not out_of_time(task) and (more := self._go_on(spot, task, draft, choices)) is not None:
@@ -209,7 +215,7 @@ class Completer:
             chosen = next((e for e in choices[:NEAR] if e.text.strip() and spot.verifier.holds(e.text)), None)
         clock.lap("verify")
         if chosen is None and choices and choices[0].text.strip():
-            chosen, draft = self._mended(spot, cache, task, draft, choices[0], clock)
+            chosen, draft = self._mended(spot, cache, task, draft, choices, clock)
             steps += draft.steps
         if chosen is None or not chosen.text.strip():
             return Completion("", 0.0, 0, steps)
@@ -232,13 +238,41 @@ class Completer:
             spelled, n = spelled + len(self.vocabulary.bytes[tokens[n]]), n + 1
         return n
 
+    def _untied(
+        self, spot: Spot, cache: Cache, task: Task, draft: Draft, choices: list[End], clock: Stopwatch
+    ) -> tuple[list[End], int]:
+        """The ends, those that are about equally likely ordered by the suffix behind them (PILL); passes it took."""
+        line_ends = not spot.block and spot.request.suffix[:1] in ("", "\n", "\r")
+        if line_ends or out_of_time(task):
+            return choices, 0
+        near = [e for e in choices if e.score >= choices[0].score - TIE and e.text.strip()][:NEAR]
+        rivals = [e for e in near if spot.settles(e.text)] if len(near) > 1 else []
+        if len(rivals) < 2:
+            return choices, 0
+        middles = [self._tokens(spot, draft, end) for end in rivals]
+        suffix = self.vocabulary.encode(spot.request.suffix[:SUFFIX_CHARACTERS])[:SUFFIX_TOKENS]
+        clock.lap("verify")
+        scores, steps = suffix_scores(self.denoise.denoiser, self.vocabulary, cache, task, middles, suffix)
+        clock.lap("denoise")
+        order = sorted(range(len(rivals)), key=lambda i: -(rivals[i].score + scores[i]))
+        return [rivals[i] for i in order] + [e for e in choices if e not in rivals], steps
+
+    def _tokens(self, spot: Spot, draft: Draft, end: End) -> list[int]:
+        """The tokens of an end: those of the draft, the last of them spelled anew where it is cut."""
+        if end.whole:
+            return draft.tokens[: end.tokens]
+        kept = draft.tokens[: end.tokens - 1]
+        spelled = len(self.vocabulary.decode_bytes(kept))
+        text = spot.window.heal + end.text.encode("utf-8", "replace")
+        return kept + self.vocabulary.encode(text[spelled:].decode("utf-8", "ignore"))
+
     def _settled(self, spot: Spot, choices: list[End]) -> End | None:
         """The likeliest end that leaves the file as clean as it can be; None when no likely one does."""
         for end in [e for e in choices if e.score >= choices[0].score - MARGIN][:NEAR]:
             if not end.text.strip():
                 if not spot.block:
                     return end
-            elif spot.settles(end.text):
+            elif end.ending >= UNLIKELY and spot.settles(end.text):
                 return end
         return None
 
@@ -264,9 +298,10 @@ class Completer:
         return replace(task, least=least, stop=stop, propose=again)
 
     def _mended(
-        self, spot: Spot, cache: Cache, task: Task, draft: Draft, end: End, clock: Stopwatch
+        self, spot: Spot, cache: Cache, task: Task, draft: Draft, choices: list[End], clock: Stopwatch
     ) -> tuple[End | None, Draft]:
-        """An end whose text breaks the file: re-noised where it does, else the longest beginning that does no harm."""
+        """The likeliest end, which breaks the file: re-noised where it does, else the longest end that does no harm."""
+        end = choices[0]
         tokens, text, steps = draft.tokens[: end.tokens], end.text, 0
         # What the last token says beyond the end belongs to the suffix.
         beyond = self.text(spot.window, tokens).removeprefix(text)
@@ -288,15 +323,12 @@ class Completer:
             if new.strip() and spot.verifier.holds(new):
                 clock.lap("verify")
                 kept = [new or old for new, old in zip(again.logprobs, draft.logprobs, strict=False)]
-                return End(new, end.tokens, end.score), replace(again, logprobs=kept, steps=steps)
+                return replace(end, text=new), replace(again, logprobs=kept, steps=steps)
             tokens, text = again.tokens, new or text
-        for n in range(end.tokens - 1, 0, -1):
-            part = self.text(spot.window, draft.tokens[:n])
-            if part.strip() and len(part) < len(end.text) and spot.verifier.holds(part):
-                clock.lap("verify")
-                return End(part, n, end.score), replace(draft, steps=steps)
+        shorter = (e for e in sorted(choices, key=lambda e: -e.tokens) if e.tokens < end.tokens and e.text.strip())
+        chosen = next((e for e in shorter if spot.verifier.holds(e.text)), None)
         clock.lap("verify")
-        return None, replace(draft, steps=steps)
+        return chosen, replace(draft, steps=steps)
 
     def _suspects(
         self, window: Window, tokens: list[int], spans: list[tuple[int, int]], widen: int, limit: int
@@ -316,9 +348,8 @@ class Completer:
         text = end.text
         if spot.block and spot.request.suffix[:1] in ("", "\n", "\r"):
             text = text.rstrip()
-        logprobs = draft.logprobs[: end.tokens]
-        ending = min(end.score - sum(logprobs), 0.0)
-        confidence = math.exp((sum(logprobs) + ending) / (len(logprobs) + 1))
+        logprobs = [*draft.logprobs[: end.tokens], end.ending]
+        confidence = math.exp(sum(logprobs) / len(logprobs))
         return Completion(text, round(min(confidence, 1.0), 4), end.tokens + end.whole, steps)
 
 

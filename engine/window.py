@@ -15,7 +15,9 @@ from engine.vocabulary import Vocabulary
 
 LINE_GRID = 16
 TOKEN_GRID = 64
-NAME_AT_END = re.compile(r"[^\W\d]\w*\Z")
+# What the next characters may grow into another token: a name, and white space, which belongs to the word after it.
+UNFINISHED = re.compile(r"(?:[^\W\d]\w*|\s+)\Z")
+LONGEST_TAIL = 256  # characters
 CHARACTERS_PER_TOKEN = 6  # generous: what is tokenised in vain costs microseconds, a short window costs quality
 
 
@@ -32,9 +34,9 @@ class Budget:
 class Window:
     """Token ids up to and including `<middle>`, and the bytes that the first tokens of the middle must spell.
 
-    `heal` is the part of a name that was cut off the prefix's end: its token was dropped, so the middle's first tokens
-    have to spell it again before they say anything new. `left` are the prefix's tokens alone, which the workspace's
-    memory looks for.
+    `heal` is the part of a name, or the white space, that was cut off the prefix's end: its token was dropped, so the
+    middle's first tokens have to spell it again before they say anything new. `left` are the prefix's tokens alone, for
+    the workspace's memory.
     """
 
     ids: list[int]
@@ -67,14 +69,14 @@ class WindowBuilder:
 
     def _prefix(self, prefix: str, room: int, heal: bool) -> tuple[list[int], bytes]:
         kept, cut = prefix, b""
-        if heal and (name := NAME_AT_END.search(prefix)):
-            # Only the name's last token can change as the word grows; the rest of it stays cached.
-            start = max(name.start() - 1, 0) if prefix[name.start() - 1 : name.start()] == " " else name.start()
+        if heal and (tail := UNFINISHED.search(prefix, max(len(prefix) - LONGEST_TAIL, 0))):
+            # Only the tail's last token can change as it grows; the rest of it stays cached.
+            start = max(tail.start() - 1, 0) if prefix[tail.start() - 1 : tail.start()] == " " else tail.start()
             last = self.vocabulary.bytes[self.vocabulary.encode(prefix[start:])[-1]]
             try:
                 kept, cut = prefix[: len(prefix) - len(last.decode("utf-8"))], last
             except UnicodeDecodeError:
-                kept, cut = prefix[: name.start()], name.group().encode()
+                kept, cut = prefix[: tail.start()], tail.group().encode()
         return self._anchored(kept, room), cut
 
     def _anchored(self, text: str, room: int) -> list[int]:

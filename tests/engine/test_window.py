@@ -63,3 +63,11 @@ def test_a_name_cut_by_the_cursor_is_healed():
 def test_crlf_and_emoji_and_emptiness_build_windows():
     for prefix, suffix in (("", ""), ("a\r\n", "\r\nb"), ("s = '😀", "'"), ("\t", "\t")):
         assert BUILDER.build(prefix, suffix).ids[-1] == RESERVED.middle
+
+
+def test_white_space_at_the_cursor_is_healed_since_it_belongs_to_the_word_after_it():
+    assert BUILDER.build("x = ", "\n").heal == b" "
+    assert BUILDER.build("if x:\n        ", "\n").heal == b"\n        "
+    natural = VOCABULARY.encode("if x:\n        return")
+    healed = BUILDER.build("if x:\n        ", "\n")
+    assert healed.left == natural[: len(healed.left)]
