@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from engine.cli.repair_command import STYLES, summary, unified
 from engine.cli.source_file import read_source
+from engine.errors import BadRequestError
 from engine.sampler import Trace
 from engine.types import CompleteRequest, RepairRequest
 from engine.vocabulary import Vocabulary
@@ -51,13 +53,14 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--line", type=int, help="1-based line of the cursor")
     parser.add_argument("--column", type=int, help="1-based column of the cursor")
     parser.add_argument("--block", type=int, default=8, metavar="K", help="tokens denoised together (default 8)")
+    parser.add_argument("--svg", type=Path, metavar="FILE", help="also draw what was shown into an SVG picture")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0; 2 for bad input."""
-    console = Console(highlight=False)
+    console = Console(highlight=False, record=args.svg is not None, width=100 if args.svg else None)
     if args.file:
         file = read_source(args.file)
         lines = file.text.split("\n")
@@ -83,7 +86,16 @@ def run(args: argparse.Namespace) -> int:
             for text in unified("sample.py", broken, repaired.repair.text):
                 console.print(Text(text, style=STYLES.get(text[:1], "")), soft_wrap=True)
             console.print(summary(repaired, "sample.py", False).replace("nothing written (use --write)", "in memory"))
+    if args.svg is not None:
+        _draw(console, args.svg)
     return 0
+
+
+def _draw(console: Console, file: Path) -> None:
+    try:
+        file.write_text(console.export_svg(title="remask demo"), encoding="utf-8")
+    except OSError as failure:
+        raise BadRequestError(f"cannot write {file}: {failure.strerror or failure}") from None
 
 
 class Stage:
