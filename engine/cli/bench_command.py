@@ -9,8 +9,10 @@ from typing import Any
 
 # Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
 SUBCOMMANDS = {
+    "serve": ("engine.bench.serve", "many simulated editors on one engine; with --seconds 1800 a soak"),
     "transport": ("engine.bench.transport", "what the engine process costs beside an engine in this process"),
     "memory": ("engine.bench.memory", "what the workspace's memory adds, and how its trust is fitted"),
+    "memory-scale": ("engine.bench.memory_scale", "the memory with a million lines in it"),
 }
 
 
