@@ -364,9 +364,13 @@ class Spot:
     verifier: Verifier
 
     def settles(self, text: str) -> bool:
-        """Whether `text` does no harm and, as a block, does not end by opening another one."""
-        last = text.rstrip().rsplit("\n", 1)[-1].strip()
-        return not (self.block and opens_block(self.verifier.before, last)) and self.verifier.holds(text)
+        """Whether `text` does no harm and, as a block, is one: not a comment alone, nor opening another one."""
+        before = self.verifier.before
+        code = [line.strip() for line in text.split("\n") if line.strip()]
+        code = [line for line in code if not line.startswith(before.language.line_comment)]
+        if self.block and (not code or opens_block(before, code[-1])):
+            return False
+        return self.verifier.holds(text)
 
 
 def out_of_time(task: Task) -> bool:

@@ -124,7 +124,7 @@ class DenoiseSampler:
             if token is not None:
                 continue
             row = rows[i] if i else 0
-            if i == 0 and may_end and not w.middle:
+            if i == 0 and may_end and (w.heal or w.branch in (None, len(w.middle))):
                 choices[i] = w.choose(prediction, row)
             else:
                 choices[i] = w.best(prediction, row, block[:i], may_end)

@@ -1,12 +1,11 @@
 """Where a middle ends: every place in a draft where it could, scored from the passes that wrote it.
 
 Length decides infilling quality. PILL (see its repository, Hsu1023/PILL) decodes several lengths and keeps the one with
-the likeliest middle and the likeliest first tokens of the suffix behind it. With a causal pass over the draft both are
-there already, at every token: a middle that is complete is followed by `<end>`, or by the very text of the suffix. So
-the chance that a middle ends behind n tokens is the chance of those tokens times the sum of both, and costs no pass.
-
-The suffix is part of the context, so the model copies it well beyond the first tokens: these say little more, unless
-the draft itself follows the suffix and then turns away before the line's end. That is evidence against an end there.
+the likeliest middle and the likeliest first tokens of the suffix behind it. A causal pass over one long draft has most
+of that already, at every token: a middle that is complete is followed by `<end>`, or by what the suffix begins with.
+So the chance to end here, given that it did not end before, is the sum of these two, and costs no pass. How sure the
+draft is of its tokens does not count: that would favour the shortest ends. Only where two ends are about equally
+likely, one more pass reads the suffix's first tokens behind each of them (`engine.scoring`).
 """
 
 from __future__ import annotations
@@ -21,20 +20,21 @@ import numpy.typing as npt
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 
-FOLLOWED = 4  # tokens for which a draft is compared with the suffix
 REPEATED = 12  # characters of the suffix, repeated by a draft, after which no more is written
 
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """A middle that a draft could be: its text, how many of the draft's tokens it takes, and log p(text, then end).
+    """A middle that a draft could be: its text, and how many of the draft's tokens it takes.
 
-    `whole` is false where the last token is cut: what is behind the cut belongs to the suffix.
+    `ending` is the log-probability to end there, and `score` that it ends there and nowhere before, both given the
+    draft's tokens. `whole` is false where the last token is cut: what is behind the cut belongs to the suffix.
     """
 
     text: str
     tokens: int
     score: float
+    ending: float = 0.0
     whole: bool = True
 
 
@@ -44,19 +44,21 @@ def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, line: bool
     `line`: the middle has no line break. Otherwise none of its lines but the first is indented by less than `base`.
     """
     found: list[End] = []
-    total = 0.0
+    before = going_on = 0.0  # log-probability not to have ended before the last token, and before this place
     for n, text in enumerate(texts):
+        cut = before + draft.logprobs[n - 1] if n else 0.0
         if n:
-            total += draft.logprobs[n - 1]
-            found += _inside_token(texts[n - 1], text, n, total, suffix)
+            found += _inside_token(texts[n - 1], text, n, cut, suffix)
         shaped = cut_at_line(text) if line else cut_at_dedent(text, base)
         if shaped != text:
             # The line or block is over. A break that begins the last token was counted as an end before it.
-            found.append(End(shaped, n, total, whole=False))
+            found.append(End(shaped, n, cut, whole=False))
             break
+        before = going_on
         if first <= n < len(draft.end_logprobs):
-            follows = draft.follow_logprobs[n] + _turning_away(draft, texts, n, suffix)
-            found.append(End(text, n, total + float(np.logaddexp(draft.end_logprobs[n], follows))))
+            ending = float(np.logaddexp(draft.end_logprobs[n], draft.follow_logprobs[n]))
+            found.append(End(text, n, going_on + ending, ending))
+            going_on += math.log(max(1.0 - math.exp(min(ending, 0.0)), 1e-6))
     best: dict[str, End] = {}
     for end in found:
         if end.text not in best or end.score > best[end.text].score:
@@ -64,32 +66,11 @@ def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, line: bool
     return sorted(best.values(), key=lambda end: -end.score)
 
 
-def _inside_token(before: str, text: str, n: int, total: float, suffix: str) -> list[End]:
+def _inside_token(before: str, text: str, n: int, score: float, suffix: str) -> list[End]:
     """Ends inside the nth token: the rest of it begins the suffix, as `))` does where the suffix has one of them."""
     piece = text[len(before) :] if text.startswith(before) else ""
     cuts = (i for i in range(1, len(piece)) if piece[i:].strip() and suffix.startswith(piece[i:]))
-    return [End(before + piece[:i], n, total, whole=False) for i in cuts]
-
-
-def _turning_away(draft: Draft, texts: Sequence[str], n: int, suffix: str) -> float:
-    """Log-probability that the suffix goes on once the draft has followed it from token n on; 0 when it never did."""
-    line_end = suffix.find("\n")
-    line_end = line_end + 1 if line_end >= 0 else len(suffix)
-    at, total = 0, 0.0
-    for m in range(n, min(n + FOLLOWED, len(draft.tokens))):
-        piece = texts[m + 1][len(texts[m]) :]
-        if at >= line_end or not piece:
-            return total
-        if not suffix.startswith(piece, at):
-            return total if m == n else total + _log_not(draft.logprobs[m])
-        at += len(piece)
-        total += draft.logprobs[m] if m > n else 0.0
-    return total
-
-
-def _log_not(logprob: float) -> float:
-    """log(1 - p)."""
-    return math.log(max(1.0 - math.exp(logprob), 1e-9))
+    return [End(before + piece[:i], n, score, whole=False) for i in cuts]
 
 
 def following_tokens(vocabulary: Vocabulary, suffix: str, line: bool) -> npt.NDArray[np.int64]:

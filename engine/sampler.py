@@ -44,10 +44,11 @@ class Task:
     """What a sampler is asked for.
 
     `ids` is the window up to and including `<middle>`; `heal` the bytes that the first tokens must spell; `stop` says
-    after each token whether the middle is long enough; `first` forces the first token (an alternative); `least` is the
-    number of tokens before which `<end>` is not chosen; `follow` are tokens that can only come behind the middle;
-    `deadline` is a `time.monotonic()` instant. `recall` asks the workspace's memory about the token after those it is
-    shown, to be mixed into the denoiser's distribution; `propose` may give draft tokens for what follows them.
+    after each token whether the middle is long enough; `first` forces the first token that is not blank (an
+    alternative); `least` is the number of tokens before which `<end>` is not chosen; `follow` are tokens that can only
+    come behind the middle; `deadline` is a `time.monotonic()` instant. `recall` asks the workspace's memory about the
+    token after those it is shown, to be mixed into the denoiser's distribution; `propose` may give draft tokens for
+    what follows them.
     """
 
     ids: list[int]
@@ -120,6 +121,7 @@ class Writing:
         self.end_logprobs: list[float] = []
         self.follow_logprobs: list[float] = []
         self.rivals: list[int] = []
+        self.branch: int | None = None  # where alternatives part
         self.steps = 0
         started = time.perf_counter()
         # The last known token is never cached: its row gives the next prediction.
@@ -178,15 +180,17 @@ class Writing:
 
     def choose(self, prediction: Prediction, row: int) -> Choice:
         """The best next token at a row, within what healing, `first` and `least` allow."""
-        writing_first = len(self.known) == len(self.task.ids)
-        if writing_first and self.task.first is not None:
-            self.heal = self.heal[len(self.vocabulary.bytes[self.task.first]) :]
-            first, end = (prediction.logprob(row, t) for t in (self.task.first, self.end))
-            return Choice(self.task.first, first, end, self._follow_logprob(prediction, row))
         ranked = self._ranked(prediction, row, self.known)
-        if writing_first:
-            self.rivals = [token for token, _ in ranked]
         choice = self._pick(ranked, len(self.middle) < self.task.least, prediction, row)
+        # Alternatives part at the first token that says something: other spellings of white space are none.
+        if self.branch is None and (choice.token == self.end or self.vocabulary.bytes[choice.token].strip()):
+            self.branch = len(self.middle)
+        if self.branch == len(self.middle):
+            self.rivals = [t for t, _ in ranked if t == choice.token or self.vocabulary.bytes[t].strip()]
+            if self.task.first is not None:
+                first = self.task.first
+                logprob = next((p for t, p in ranked if t == first), prediction.logprob(row, first))
+                choice = choice._replace(token=first, logprob=logprob)
         if self.heal:
             self.heal = self.heal[len(self.vocabulary.bytes[choice.token]) :]
         return choice

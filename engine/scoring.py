@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 
 from engine.cancellation import CancelToken
 from engine.denoiser import Cache, Denoiser
-from engine.sampler import Task, Writing
+from engine.sampler import Task, Writing, common_prefix
 from engine.vocabulary import Vocabulary
 
 
@@ -65,3 +68,52 @@ class Scorer:
             rows = [0, *range(first - n + 1, stop - n + 1)]
             totals.append(sum(prediction.logprob(r, t) for r, t in zip(rows, [*middle, w.end], strict=True)))
         return totals
+
+
+def suffix_scores(
+    denoiser: Denoiser,
+    vocabulary: Vocabulary,
+    cache: Cache,
+    task: Task,
+    middles: list[list[int]],
+    suffix: list[int],
+) -> tuple[list[float], int]:
+    """log p(first tokens of the suffix | window, middle) in nats for each middle, and the passes it took (0 or 1).
+
+    `suffix` are those tokens. That the middle has not ended is given: the share of `<end>` is taken out, so that ends
+    the model is sure of and ends it has not learnt to mark compare. Middles share rows as far as they agree with
+    the first of them; those that do not fit into the cache's scratch slots get minus infinity.
+    """
+    if not suffix:
+        return [0.0] * len(middles), 0
+    longest = max(middles, key=len)
+    w = Writing(denoiser, vocabulary, cache, replace(task, ids=task.ids + longest))
+    known, start, base = w.known[w.committed :], w.committed, len(w.known)
+    ids, positions = list(known), list(range(start, base))
+    slots, spans = list(positions), []
+    for middle in middles:
+        shared = len(task.ids) + common_prefix(middle, longest)
+        # The last shared token again, so that its row is this middle's own; then what differs, then the suffix.
+        row = [w.known[shared - 1], *(task.ids + middle)[shared:], *suffix[:-1]]
+        if base + len(ids) - len(known) + len(row) > denoiser.capacity:
+            break
+        spans.append((len(ids), shared - 1, len(row)))
+        slots += range(base + len(ids) - len(known), base + len(ids) - len(known) + len(row))
+        positions += range(shared - 1, shared - 1 + len(row))
+        ids += row
+    sees = np.zeros((len(ids), max(slots) + 1), dtype=bool)
+    sees[: len(known)] = np.arange(sees.shape[1])[None, :] <= np.arange(start, base)[:, None]
+    for first, shared, size in spans:
+        own = slots[first]
+        sees[first : first + size, :shared] = True
+        sees[first : first + size, own : own + size] = np.tril(np.ones((size, size), dtype=bool))
+    prediction = w.forward(ids, positions, slots, sees, len(known))
+    w.commit(len(w.known))
+    scores = []
+    for first, _, size in spans:
+        rows = range(first - len(known) + size - len(suffix), first - len(known) + size)
+        going_on = 1.0 - np.exp(min(prediction.logprob(rows[0], w.end), -1e-6))
+        scores.append(
+            sum(prediction.logprob(r, t) for r, t in zip(rows, suffix, strict=True)) - float(np.log(going_on))
+        )
+    return scores + [-math.inf] * (len(middles) - len(scores)), w.steps

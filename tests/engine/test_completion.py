@@ -1,0 +1,207 @@
+"""Completion of real code: a cursor `<|>` in it, what goes in, and what never happens."""
+
+from __future__ import annotations
+
+import random
+import time
+
+import pytest
+
+import grammars
+from engine.core import Engine
+from engine.types import CompleteAnswer, CompleteRequest
+from tests.conftest import ROOT
+
+CURSOR = "<|>"
+FILES = sorted(
+    path
+    for folder in ("engine", "grammars", "examples")
+    for path in (ROOT / folder).rglob("*")
+    if path.suffix in (".py", ".js") and "broken" not in path.name
+)
+
+SHAPES = """\
+import math
+
+
+class Circle:
+    def __init__(self, radius):
+        self.radius = radius
+
+    def area(self):
+        return math.pi * self.radius**2
+
+
+class Rectangle:
+    def __init__(self, width, height):
+        self.width = width
+        self.height = height
+
+    def area(self):
+        <|>
+
+
+def total(shapes):
+    return sum(shape.area() for shape in shapes)
+"""
+
+
+def ask(engine: Engine, code: str, language: str = "python", **more: object) -> CompleteAnswer:
+    prefix, suffix = code.split(CURSOR)
+    return engine.run_complete(CompleteRequest(prefix, suffix, language, **more))
+
+
+def text(engine: Engine, code: str, language: str = "python", **more: object) -> str:
+    answer = ask(engine, code, language, **more)
+    return answer.items[0].text if answer.items else ""
+
+
+def test_a_body_is_written_and_the_rest_of_the_file_is_not(engine):
+    body = text(engine, SHAPES)
+    assert body.startswith("return")
+    assert "self." in body
+    assert "def total" not in body
+    compile(SHAPES.replace(CURSOR, body), "shapes.py", "exec")
+
+
+def test_a_cut_name_is_spelled_to_its_end(engine):
+    code = "import collections\n\n\ndef count(words):\n    return collec<|>\n"
+    spelled = text(engine, code)
+    assert spelled
+    assert f"collec{spelled}".split("(")[0].isidentifier()
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def area(width, height):\n    return multiply(wid<|>, height)\n",
+        "class Point:\n    def __init__(self, x, y):\n        self.x = <|>; self.y = y\n",
+        "def load(path):\n    with open(<|>) as file:\n        return file.read()\n",
+        "names = [person.name for person in <|> if person.name]\n",
+    ],
+)
+def test_inside_a_line_the_middle_stops_before_it_repeats_what_follows(engine, code):
+    middle = text(engine, code)
+    rest = code.split(CURSOR)[1].split("\n")[0]
+    assert "\n" not in middle
+    assert rest.strip() not in middle
+    compile(code.replace(CURSOR, middle) if middle else "0", "inside.py", "exec")
+
+
+def test_nothing_is_added_where_nothing_is_missing(engine):
+    assert text(engine, "import json\n\n\ndef load(file):\n    return json.load(<|>file)\n") in ("", "fp=")
+
+
+def test_crlf_stays_out_of_a_line_and_the_file_parses(engine):
+    code = SHAPES.replace("        <|>", "        return self.<|>").replace("\n", "\r\n")
+    middle = text(engine, code)
+    assert middle
+    assert "\r" not in middle
+    assert "\n" not in middle
+    assert not grammars.get("python").parse(code.replace(CURSOR, middle)).broken
+
+
+def test_tabs_are_answered_and_kept(engine):
+    code = SHAPES.replace("    ", "\t")
+    middle = text(engine, code)
+    after = code.replace(CURSOR, middle)
+    compile(after if middle else "0", "tabs.py", "exec")
+    assert "\n    " not in middle
+
+
+@pytest.mark.parametrize("language", ["python", "javascript"])
+def test_an_empty_file_and_a_blank_one_do_no_harm(engine, language):
+    for code in (CURSOR, f"\n\n{CURSOR}\n", f"   {CURSOR}"):
+        middle = text(engine, code, language, max_tokens=12)
+        after = grammars.get(language).parse(code.replace(CURSOR, middle))
+        assert not middle or not after.tree.root_node.has_error
+
+
+def test_javascript_blocks_close_where_the_file_closes_them(engine):
+    code = (
+        "class Rectangle {\n  constructor(width, height) {\n    this.width = width;\n    this.height = height;\n  }\n\n"
+        "  area() {\n    <|>\n  }\n}\n\nmodule.exports = Rectangle;\n"
+    )
+    body = text(engine, code, "javascript")
+    assert body.startswith("return")
+    assert not grammars.get("javascript").parse(code.replace(CURSOR, body)).broken
+
+
+def test_the_same_seed_gives_the_same_answer_cold_and_warm(engine):
+    first = ask(engine, SHAPES, alternatives=3, seed=7)
+    engine.caches.clear()
+    cold = ask(engine, SHAPES, alternatives=3, seed=7)
+    assert [i.text for i in first.items] == [i.text for i in cold.items]
+    assert [i.confidence for i in first.items] == [i.confidence for i in cold.items]
+    assert len({i.text.strip() for i in first.items}) == len(first.items)
+
+
+def test_one_more_typed_character_reuses_the_cache(engine):
+    code = (
+        "def area(width, height):\n    print(width, height)\n    return width * hei<|>\n"
+        + "# a line that follows\n" * 20
+    )
+    engine.caches.clear()
+    cold = ask(engine, code)
+    warm = ask(engine, code.replace("hei<|>", "heig<|>"))
+    assert cold.cached_tokens == 0
+    assert warm.cached_tokens >= warm.prompt_tokens - 8
+    assert warm.timings_ms["prefill"] < cold.timings_ms["prefill"] / 3
+
+
+def test_a_deadline_that_has_passed_answers_nothing_at_once(engine):
+    engine.caches.clear()
+    started = time.monotonic()
+    answer = ask(engine, SHAPES, deadline=started - 1.0)
+    assert answer.items == []
+    assert answer.steps == 0
+
+
+def test_steps_count_every_pass_behind_the_prefill(engine):
+    engine.caches.clear()
+    for code in (SHAPES, SHAPES.replace("        <|>", "        return multiply(self.<|>, self.height)")):
+        ask(engine, code)  # from here on there is nothing left to prefill
+        before = engine.denoiser.passes
+        answer = ask(engine, code)
+        assert answer.steps == engine.denoiser.passes - before
+
+
+def test_alternatives_differ_and_all_hold(engine):
+    answer = ask(engine, SHAPES, alternatives=4)
+    texts = [item.text for item in answer.items]
+    assert len(texts) >= 2
+    for middle in texts:
+        compile(SHAPES.replace(CURSOR, middle), "alternative.py", "exec")
+        assert middle == middle.strip()
+
+
+def never_worse(engine: Engine, cursors: int, seed: int) -> int:
+    """Asks at random places of real files and returns how many were answered; fails where an answer does harm."""
+    rng = random.Random(seed)
+    answered = 0
+    for _ in range(cursors):
+        path = rng.choice(FILES)
+        code = path.read_text(encoding="utf-8")
+        at = rng.randrange(len(code))
+        # Half of the time something behind the cursor was deleted: the file may be broken before.
+        stop = min(at + rng.choice((0, 0, 5, 30)), len(code))
+        language = grammars.for_path(str(path)).name
+        prefix, suffix = code[:at], code[stop:]
+        answer = engine.run_complete(CompleteRequest(prefix, suffix, language, max_tokens=24))
+        before = grammars.get(language).parse(prefix + suffix)
+        for item in answer.items:
+            answered += 1
+            after = before.replace(at, at, item.text)
+            assert not grammars.is_worse(before, after, at, at + len(item.text)), (path, at, item.text)
+            assert item.text.strip()
+            assert 0.0 <= item.confidence <= 1.0
+    return answered
+
+
+def test_no_answer_makes_a_real_file_worse(engine):
+    assert never_worse(engine, cursors=12, seed=1) > 3
+
+
+@pytest.mark.slow
+def test_no_answer_makes_a_real_file_worse_at_many_places(engine):
+    assert never_worse(engine, cursors=200, seed=2) > 60
