@@ -352,3 +352,19 @@ async def test_stats_have_the_engines_numbers_and_the_services(serve, options):
     assert stats["service"]["requests"] == {"complete": 1, "stats": 1}
     assert stats["service"]["resident_bytes"] > 1_000_000
     assert stats["service"]["clients"] == 1
+
+
+async def test_when_the_clock_jumps_nothing_happens(serve, options, monkeypatch):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    client = await greeted(options)
+    real = time.time()
+    client.complete(1, passes=20, deadline=4.0)
+    await asyncio.to_thread(engine.started.wait, 5)
+    for jump in (+86_400, -86_400):
+        monkeypatch.setattr(time, "time", lambda jump=jump: real + jump)
+        client.complete(2 if jump > 0 else 3, automatic=True, deadline=4.0)
+        await asyncio.sleep(0.05)
+    replies = await client.replies(3)
+    assert all(reply["answer"]["items"] for reply in replies.values())
+    assert replies[1]["answer"]["steps"] == 20
