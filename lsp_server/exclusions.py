@@ -23,9 +23,12 @@ NEVER_WALKED = frozenset(
 
 
 class Exclusions:
-    """Answers for one set of patterns; `.gitignore` files are read once, until `forget_gitignores`."""
+    """For one set of patterns and workspace folders; `.gitignore` files are read once, until `forget_gitignores`."""
 
-    def __init__(self, patterns: list[str] | None = None, respect_gitignore: bool = True) -> None:
+    def __init__(
+        self, patterns: list[str] | None = None, respect_gitignore: bool = True, folders: list[str] | None = None
+    ) -> None:
+        self._folders = [Path(folder) for folder in folders or []]
         self._named = pathspec.GitIgnoreSpec.from_lines([*SECRET_FILES, *(patterns or [])])
         self._respect = respect_gitignore
         self._specs: dict[Path, pathspec.GitIgnoreSpec | None] = {}
@@ -39,11 +42,16 @@ class Exclusions:
     def reason(self, path: str | Path) -> str | None:
         """Why a file is excluded; None when it is not."""
         where = Path(path)
-        if self._named.match_file(where.as_posix().lstrip("/")):
+        if any(self._named.match_file(name) for name in self._names(where)):
             return "it may hold secrets, or remask.exclude names it"
         if self._respect and self._ignored(where):
             return ".gitignore names it"
         return None
+
+    def _names(self, path: Path) -> list[str]:
+        """What patterns are matched with: the path inside each workspace folder, else the whole path."""
+        inside = [path.relative_to(f).as_posix() for f in self._folders if f in path.parents]
+        return inside or [path.as_posix().lstrip("/")]
 
     def _ignored(self, path: Path) -> bool:
         """Git's rule: the nearest file that says anything decides, and an ignored folder hides all that is in it."""

@@ -87,16 +87,17 @@ def characters(text: str, count: int, encoding: Encoding) -> int:
     if encoding == "utf-32" or text.isascii():
         return min(count, len(text))
     codec, width = _CODECS[encoding]
-    kept = text.encode(codec, "surrogatepass")[: count * width]
-    return len(kept.decode(codec, "surrogatepass" if _whole(kept, width) else "ignore"))
+    data = text.encode(codec, "surrogatepass")
+    end = min(count * width, len(data))
+    while end and _inside(data, end, width):
+        end -= width
+    return len(data[:end].decode(codec, "surrogatepass"))
 
 
-def _whole(data: bytes, width: int) -> bool:
-    """Whether encoded text does not end inside a character."""
-    if width == 2:
-        return not (len(data) >= 2 and 0xD8 <= data[-1] <= 0xDB)
-    try:
-        data.decode("utf-8", "surrogatepass")
-    except UnicodeDecodeError:
+def _inside(data: bytes, at: int, width: int) -> bool:
+    """Whether `at` lies inside an encoded character."""
+    if at >= len(data):
         return False
-    return True
+    if width == 1:
+        return data[at] & 0xC0 == 0x80
+    return data[at - 1] & 0xFC == 0xD8 and data[at + 1] & 0xFC == 0xDC

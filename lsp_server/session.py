@@ -78,7 +78,7 @@ class Session:
         if new.log.file != old.log.file:
             problems += [p for p in [log.to_file(new.log.file)] if p]
         if (new.exclude, new.respect_gitignore) != (old.exclude, old.respect_gitignore):
-            self.exclusions = Exclusions(new.exclude, new.respect_gitignore)
+            self.set_folders(self.folders)
         for problem in problems:
             if problem not in self._complaints:
                 self._complaints.add(problem)
@@ -90,6 +90,11 @@ class Session:
             self.memory.engine_changed()
         if new != old:
             self.refresh()
+
+    def set_folders(self, folders: list[str]) -> None:
+        """The workspace's folders; what is excluded depends on them."""
+        self.folders = folders
+        self.exclusions = Exclusions(self.settings.exclude, self.settings.respect_gitignore, folders)
 
     def refresh(self) -> None:
         """Settings, or what is paused, changed: look at every document anew."""

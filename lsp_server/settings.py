@@ -47,6 +47,12 @@ class CompletionSettings:
     timeout_ms: int = _setting(
         1500, "A suggestion that was not asked for by a key is given up after this time.", minimum=50, maximum=60_000
     )
+    invoked_timeout_ms: int = _setting(
+        5000,
+        "A suggestion that you asked for by a key, and its alternatives, may take this long once the model is loaded.",
+        minimum=50,
+        maximum=60_000,
+    )
     min_confidence: float = _setting(
         0.0, "Hide suggestions whose confidence (0 to 1) is lower than this.", minimum=0.0, maximum=1.0
     )

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from lsp_server.session import Session
 
 logger = logging.getLogger("remask.suggest")
-INVOKED_TIMEOUT = 60.0  # seconds: a person who pressed a key waits for the model to load
 MULTILINE = {"auto": None, "never": False, "always": True}
 
 
@@ -128,7 +127,7 @@ class Suggester:
         if rest is not None:
             session.latest.cancel(snapshot.uri)
             return rest.middles, rest.over
-        seconds = INVOKED_TIMEOUT if invoked else settings.timeout_ms / 1e3
+        seconds = (settings.invoked_timeout_ms if invoked else settings.timeout_ms) / 1e3
         request = CompleteRequest(
             prefix=utf8(prefix),
             suffix=utf8(suffix),

@@ -77,7 +77,13 @@ class WorkspaceMemory:
 
     async def _settle(self, document: Document) -> None:
         await asyncio.sleep(SETTLE)
-        await self._remember(document.snapshot.path, document.snapshot.clean)
+        await self._remember_open(document)
+
+    async def _remember_open(self, document: Document) -> None:
+        """A document as it is, if it parses: half a line that ends at a cursor is nothing to learn from."""
+        snapshot = document.snapshot
+        if self._session.looks_at(snapshot) and not snapshot.source.broken:
+            await self._remember(snapshot.path, snapshot.clean)
 
     async def _remember(self, path: str | None, text: str) -> None:
         # Only an engine that is there: feeding is no reason to start one.
@@ -107,7 +113,7 @@ class WorkspaceMemory:
         open_paths = set()
         for document in session.documents:
             open_paths.add(document.snapshot.path)
-            await self._remember(document.snapshot.path, document.snapshot.clean)
+            await self._remember_open(document)
         if not (session.settings.memory.enable and session.settings.memory.workspace):
             return
         count = 0

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -40,3 +43,14 @@ def engine() -> Iterator[Engine]:
 def real_code() -> str:
     """A real file of this project."""
     return (ROOT / "engine" / "checkpoint.py").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def engine_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A runtime folder of our own: all servers and editors under test share the one engine process that lives there."""
+    home = tmp_path_factory.mktemp("home")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("REMASK_RUNTIME_DIR", str(home / "run"))
+        patch.setenv("REMASK_COUNTERS", str(home / "counters.jsonl"))
+        yield home
+        subprocess.run([sys.executable, "-m", "engine.cli.main", "engine", "--stop"], env=os.environ, check=False)

@@ -10,6 +10,7 @@ from lsp_server.features import (
     completion,
     configuration,
     denoise,
+    fingerprint,
     inline_completion,
     lifecycle,
     text_sync,
@@ -28,6 +29,7 @@ MODULES = (
     watched_files,
     commands,
     denoise,
+    fingerprint,
 )
 
 

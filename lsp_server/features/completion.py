@@ -36,11 +36,19 @@ async def completion(session: Session, params: types.CompletionParams) -> types.
     snapshot = document.snapshot
     found = await session.suggester.suggest(document, params.position, not typing, None)
     cursor = snapshot.lines.offset(params.position)
-    items = [item(snapshot, cursor, s, number) for number, s in enumerate(found)]
+    shows_markdown = _shows_markdown(session.server.client_capabilities)
+    items = [item(snapshot, cursor, s, number, shows_markdown) for number, s in enumerate(found)]
     return types.CompletionList(True, items)
 
 
-def item(snapshot: Snapshot, cursor: int, suggestion: Suggestion, number: int) -> types.CompletionItem:
+def _shows_markdown(capabilities: types.ClientCapabilities) -> bool:
+    document = capabilities.text_document
+    item = document.completion.completion_item if document and document.completion else None
+    formats = item.documentation_format if item else None
+    return bool(formats and types.MarkupKind.Markdown in formats)
+
+
+def item(snapshot: Snapshot, cursor: int, suggestion: Suggestion, number: int, markdown: bool) -> types.CompletionItem:
     """One suggestion; it begins with the word before the cursor, which is what clients filter by."""
     text = snapshot.text
     found = WORD.search(text, text.rfind("\n", 0, cursor) + 1, cursor)
@@ -49,11 +57,12 @@ def item(snapshot: Snapshot, cursor: int, suggestion: Suggestion, number: int) -
     first = new.strip().split("\n", 1)[0]
     label = first if len(first) <= LABEL else first[: LABEL - 1] + "…"
     language = snapshot.language.name if snapshot.language else ""
+    code = types.MarkupContent(types.MarkupKind.Markdown, f"```{language}\n{new}\n```") if markdown else new
     return types.CompletionItem(
         label=label + ("…" if "\n" in new.strip() else ""),
         kind=types.CompletionItemKind.Text,
         detail="Remask",
-        documentation=types.MarkupContent(types.MarkupKind.Markdown, f"```{language}\n{new}\n```"),
+        documentation=code,
         filter_text=new.split("\n", 1)[0],
         sort_text=f"~{number}",
         insert_text_mode=types.InsertTextMode.AsIs,

@@ -5,11 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from lsprotocol import types
-
 from engine.types import CompleteRequest
 from lsp_server.features.handling import request
-from lsp_server.suggest import INVOKED_TIMEOUT, MULTILINE, unix, utf8
+from lsp_server.features.own import document_uri, position
+from lsp_server.suggest import MULTILINE, unix, utf8
 
 if TYPE_CHECKING:
     from lsp_server.server import Server
@@ -30,13 +29,14 @@ def nothing() -> dict[str, object]:
 
 async def denoise(session: Session, params: Any) -> dict[str, object]:
     """`{textDocument, position}` → `{steps: [{kind, tokens, changed}], text}`; a mask is a null among the tokens."""
-    document = session.documents.get(params.textDocument.uri)
+    at = position(params)
+    document = session.documents.get(document_uri(params))
     if document is None:
         return nothing()
     snapshot = document.snapshot
     if snapshot.language is None or not session.looks_at(snapshot) or session.excluded(snapshot):
         return nothing()
-    cursor = snapshot.lines.offset(types.Position(int(params.position.line), int(params.position.character)))
+    cursor = snapshot.lines.offset(at)
     settings = session.settings.completion
     steps: list[dict[str, object]] = []
     answer = await session.engine.complete(
@@ -47,7 +47,7 @@ async def denoise(session: Session, params: Any) -> dict[str, object]:
             path=snapshot.path,
             max_tokens=settings.max_tokens,
             multiline=MULTILINE[settings.multiline],
-            deadline=time.monotonic() + INVOKED_TIMEOUT,
+            deadline=time.monotonic() + settings.invoked_timeout_ms / 1e3,
         ),
         document=f"{snapshot.uri}#denoise",
         trace=lambda step: steps.append({"kind": step["event"], "tokens": step["pieces"], "changed": step["changed"]}),

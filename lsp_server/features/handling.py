@@ -7,6 +7,8 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from pygls.exceptions import JsonRpcException
+
 from engine.errors import RemaskError
 
 if TYPE_CHECKING:
@@ -31,7 +33,7 @@ def request(
     async def handle(params: Params) -> Result:
         try:
             return await handler(server.session, params)
-        except asyncio.CancelledError:
+        except (asyncio.CancelledError, JsonRpcException):
             raise
         except RemaskError as error:
             server.session.engine_failed(error)

@@ -46,7 +46,7 @@ def initialize(session: Session, params: types.InitializeParams) -> None:
     folders = [folder.uri for folder in params.workspace_folders or []]
     if not folders and params.root_uri:
         folders = [params.root_uri]
-    session.folders = [path for uri in folders if (path := to_fs_path(uri))]
+    session.set_folders([path for uri in folders if (path := to_fs_path(uri))])
 
 
 def encoding(agreed: object) -> Encoding:
@@ -75,5 +75,5 @@ def folders_changed(session: Session, params: types.DidChangeWorkspaceFoldersPar
     """Workspace folders were added or removed."""
     gone = {to_fs_path(folder.uri) for folder in params.event.removed}
     added = [path for folder in params.event.added if (path := to_fs_path(folder.uri))]
-    session.folders = [f for f in session.folders if f not in gone] + added
+    session.set_folders([f for f in session.folders if f not in gone] + added)
     session.memory.refresh()

@@ -1,0 +1,185 @@
+-- Remask for Neovim 0.11 and newer: keys, commands and a status; everything else is in the language server.
+local M = {}
+
+M.options = {
+  -- Insert-mode keys, buffer-local; false for none. See |remask-keys|.
+  keys = {
+    accept = '<Tab>',
+    accept_word = '<M-w>',
+    accept_line = '<M-l>',
+    next = '<M-]>',
+    previous = '<M-[>',
+    dismiss = '<C-]>',
+    trigger = '<M-\\>',
+  },
+  -- Milliseconds that the fallback for 0.11 waits after a key; the server waits by itself when it is busy.
+  debounce = 30,
+}
+
+M.status = { state = 'off' }
+
+--- Whether this Neovim shows ghost text of language servers by itself.
+function M.native()
+  return vim.lsp.inline_completion ~= nil
+end
+
+local function backend()
+  return M.native() and require('remask.native') or require('remask.inline')
+end
+
+--- Options, see |remask-setup|: `keys` and `debounce`, and `settings` and `cmd` for the server. Enables the server.
+function M.setup(options)
+  options = options or {}
+  vim.validate('options', options, 'table')
+  M.options = vim.tbl_deep_extend('force', M.options, { keys = options.keys, debounce = options.debounce })
+  local config = { settings = options.settings and { remask = options.settings }, cmd = options.cmd }
+  if next(config) ~= nil then
+    vim.lsp.config('remask', config)
+  end
+  vim.lsp.enable('remask')
+end
+
+--- Accept the suggestion on show; false when there is none. `part` is 'all' (default), 'word' or 'line'.
+function M.accept(part)
+  return backend().accept(vim.api.nvim_get_current_buf(), part or 'all')
+end
+
+--- Show the next alternative, or the previous one with -1; asks for more when there is only one.
+function M.cycle(step)
+  backend().cycle(vim.api.nvim_get_current_buf(), step or 1)
+end
+
+--- Ask for a suggestion now, whatever was typed last.
+function M.trigger()
+  backend().trigger(vim.api.nvim_get_current_buf())
+end
+
+--- Hide the suggestion; false when there is none.
+function M.dismiss()
+  return backend().dismiss(vim.api.nvim_get_current_buf())
+end
+
+-- What a key did before we took it: other plugins' mappings and Neovim's own (<Tab> jumps in snippets) go on working.
+local function previous_meaning(key)
+  local old = vim.fn.maparg(key, 'i', false, true)
+  if vim.tbl_isempty(old) or (old.desc or ''):find('^Remask') then
+    return function()
+      return key
+    end
+  end
+  return function()
+    if old.expr == 1 then
+      if old.callback then
+        local keys = old.callback()
+        return old.replace_keycodes == 1 and keys or vim.fn.keytrans(keys or '')
+      end
+      return vim.fn.keytrans(vim.api.nvim_eval(old.rhs))
+    end
+    if old.callback then
+      vim.schedule(old.callback)
+      return ''
+    end
+    if old.rhs and old.noremap == 0 then
+      vim.api.nvim_feedkeys(vim.keycode(old.rhs), 'm', false)
+      return ''
+    end
+    return old.rhs or key
+  end
+end
+
+local function map(buffer, key, action, description, falls_back)
+  if not key then
+    return
+  end
+  local otherwise = falls_back and previous_meaning(key)
+  vim.keymap.set('i', key, function()
+    if action() == false and otherwise then
+      return otherwise()
+    end
+    return ''
+  end, { buffer = buffer, expr = true, replace_keycodes = true, desc = 'Remask: ' .. description })
+end
+
+--- Called for every buffer that the server serves.
+function M.attach(client, buffer)
+  backend().attach(client, buffer, M.options)
+  local keys = M.options.keys
+  map(buffer, keys.accept, function()
+    return M.accept('all')
+  end, 'accept the suggestion', true)
+  map(buffer, keys.accept_word, function()
+    return M.accept('word')
+  end, 'accept the next word', true)
+  map(buffer, keys.accept_line, function()
+    return M.accept('line')
+  end, 'accept the next line', true)
+  map(buffer, keys.next, function()
+    M.cycle(1)
+  end, 'next suggestion')
+  map(buffer, keys.previous, function()
+    M.cycle(-1)
+  end, 'previous suggestion')
+  map(buffer, keys.dismiss, M.dismiss, 'hide the suggestion', true)
+  map(buffer, keys.trigger, function()
+    M.trigger()
+  end, 'suggest now')
+end
+
+function M.on_status(status)
+  M.status = status
+  vim.api.nvim_exec_autocmds('User', { pattern = 'RemaskStatus', modeline = false, data = status })
+  vim.cmd.redrawstatus({ bang = true })
+end
+
+--- For a status line: `%{v:lua.require'remask'.statusline()}`.
+function M.statusline()
+  local s = M.status
+  local text = 'Remask ' .. (s.state or 'off')
+  if s.state == 'ready' and type(s.medianMs) == 'number' then
+    text = ('%s %d ms'):format(text, s.medianMs)
+  end
+  return text
+end
+
+local function execute(command, ...)
+  local client = vim.lsp.get_clients({ name = 'remask' })[1]
+  if not client then
+    vim.notify('Remask does not run here; see :checkhealth remask', vim.log.levels.WARN)
+    return
+  end
+  client:request('workspace/executeCommand', { command = command, arguments = { ... } }, function(err, result)
+    if err then
+      vim.notify('Remask: ' .. (err.message or 'the command failed'), vim.log.levels.ERROR)
+    elseif command == 'remask.stats' then
+      vim.notify(vim.inspect(result))
+    end
+  end)
+end
+
+M.commands = {
+  pause = function(language)
+    execute('remask.pause', language)
+  end,
+  resume = function(language)
+    execute('remask.resume', language)
+  end,
+  restart = function()
+    execute('remask.restartEngine')
+  end,
+  stats = function()
+    execute('remask.stats')
+  end,
+  fix = function()
+    vim.lsp.buf.code_action({
+      apply = true,
+      filter = function(action)
+        return action.isPreferred and vim.startswith(action.title, 'Remask:')
+      end,
+    })
+  end,
+  health = function()
+    vim.cmd.checkhealth('remask')
+  end,
+}
+
+return M
