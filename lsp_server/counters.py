@@ -13,7 +13,7 @@ from pathlib import Path
 
 import platformdirs
 
-KINDS = ("shown", "accepted", "partly accepted", "rejected", "characters accepted", "fixes applied")
+KINDS = ("shown", "accepted", "partly accepted", "rejected", "characters accepted")
 
 
 def file() -> Path:

@@ -17,6 +17,7 @@ from grammars import Source
 from lsp_server import secrets
 from lsp_server.documents import Document, Snapshot
 from lsp_server.fitting import fit, normal
+from lsp_server.settings import CompletionSettings
 from lsp_server.shown import Shown
 from lsp_server.type_along import Kept
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from lsp_server.session import Session
 
 logger = logging.getLogger("remask.suggest")
+RESTS = 0.3  # seconds without a move: the cursor rests
+WARM_SECONDS = 10.0
 MULTILINE = {"auto": None, "never": False, "always": True}
 
 
@@ -67,6 +70,7 @@ class Suggester:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._warming: asyncio.Task[object] | None = None
 
     async def suggest(
         self, document: Document, position: types.Position, invoked: bool, selected: types.SelectedCompletionInfo | None
@@ -128,16 +132,7 @@ class Suggester:
             session.latest.cancel(snapshot.uri)
             return rest.middles, rest.over
         seconds = (settings.invoked_timeout_ms if invoked else settings.timeout_ms) / 1e3
-        request = CompleteRequest(
-            prefix=utf8(prefix),
-            suffix=utf8(suffix),
-            language=place.source.language.name,
-            path=snapshot.path,
-            max_tokens=settings.max_tokens,
-            alternatives=wanted,
-            multiline=MULTILINE[settings.multiline],
-            deadline=time.monotonic() + seconds,
-        )
+        request = completion_request(settings, snapshot, prefix, suffix, seconds, wanted)
         asking = self._ask(request, snapshot.uri, not invoked, session.pacing.delay())
         try:
             answer = await session.latest.run(snapshot.uri, asking)
@@ -155,6 +150,21 @@ class Suggester:
         if middles or time.monotonic() < (request.deadline or 0.0) - 0.05:
             session.type_along.keep(Kept(snapshot.uri, prefix, suffix, middles, wanted))
         return middles, 0
+
+    def warm(self, document: Document, cursor: int) -> None:
+        """The cursor rests at a place where nobody asked yet: have the engine read the context there ahead of need."""
+        if self._warming is not None:
+            self._warming.cancel()
+        self._warming = self._session.spawn(self._warm(document, cursor))
+
+    async def _warm(self, document: Document, cursor: int) -> None:
+        await asyncio.sleep(RESTS)
+        session, snapshot = self._session, document.snapshot
+        if not session.ready.is_set() or not session.looks_at(snapshot) or session.excluded(snapshot):
+            return
+        text = snapshot.text
+        request = completion_request(session.settings.completion, snapshot, text[:cursor], text[cursor:], WARM_SECONDS)
+        await session.engine.warm(request, document=snapshot.uri)
 
     async def _ask(self, request: CompleteRequest, uri: str, automatic: bool, delay: float) -> CompleteAnswer:
         if delay:
@@ -190,6 +200,23 @@ class Suggester:
             seen.add(fitted.text)
             start, end = place.replaced
             yield Suggestion(place.typed + fitted.text, start, end + over + fitted.over, fitted.text, confidence)
+
+
+def completion_request(
+    settings: CompletionSettings, snapshot: Snapshot, prefix: str, suffix: str, seconds: float, alternatives: int = 1
+) -> CompleteRequest:
+    """What the engine is asked between `prefix` and `suffix` of a document that has a language."""
+    assert snapshot.language is not None
+    return CompleteRequest(
+        prefix=utf8(unix(prefix)),
+        suffix=utf8(unix(suffix)),
+        language=snapshot.language.name,
+        path=snapshot.path,
+        max_tokens=settings.max_tokens,
+        alternatives=alternatives,
+        multiline=MULTILINE[settings.multiline],
+        deadline=time.monotonic() + seconds,
+    )
 
 
 def unix(text: str) -> str:

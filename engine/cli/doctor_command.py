@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
 import platform
 import statistics
@@ -21,6 +22,7 @@ from engine.cli.main import package_version
 from engine.device import choose, runtime_wheels
 from engine.errors import RemaskError
 
+EDITORS = {"nvim": "lsp_server.neovim_check"}
 LIBRARIES = ("numpy", "onnx", "tokenizers", "tree-sitter", "pygls", "lsprotocol", "msgpack")
 
 
@@ -28,6 +30,7 @@ def add_parser(subparsers: Any) -> None:
     """Declare the arguments."""
     parser = subparsers.add_parser("doctor", help="say what this installation has and what it lacks")
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--editor", choices=tuple(EDITORS), help="look at an editor's setup as well")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
 
@@ -35,6 +38,9 @@ def add_parser(subparsers: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when Remask can work, 1 when it cannot."""
     report, problems = examine(args.device, args.model)
+    if args.editor:
+        facts, more = importlib.import_module(EDITORS[args.editor]).examine()
+        report, problems = report | facts, problems + more
     if args.json:
         print(json.dumps(report | {"problems": problems}))
     else:

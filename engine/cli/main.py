@@ -18,6 +18,7 @@ COMMANDS = {
     "doctor": ("engine.cli.doctor_command", "say what this installation has and what it lacks"),
     "engine": ("engine.cli.engine_command", "run the engine process that editors share"),
     "lsp": ("engine.cli.lsp_command", "run the language server over standard input and output"),
+    "stats": ("engine.cli.stats_command", "count suggestions shown, accepted and rejected in your editors"),
     "model": ("engine.cli.model_command", "build the corpus, train, evaluate and export the denoiser"),
 }
 

@@ -36,6 +36,8 @@ async def code_action(session: Session, params: types.CodeActionParams) -> list[
     session.cursor_seen(document, start)
     if not session.looks_at(snapshot):
         return []
+    if start == end:
+        session.suggester.warm(document, start)
     known = session.diagnosis.known_fixes(snapshot)
     capabilities = session.server.client_capabilities
     found: list[types.CodeAction] = []

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 
-from engine.types import CompleteRequest
 from lsp_server.features.handling import request
 from lsp_server.features.own import document_uri, position
-from lsp_server.suggest import MULTILINE, unix, utf8
+from lsp_server.suggest import completion_request
 
 if TYPE_CHECKING:
     from lsp_server.server import Server
@@ -38,17 +36,10 @@ async def denoise(session: Session, params: Any) -> dict[str, object]:
         return nothing()
     cursor = snapshot.lines.offset(at)
     settings = session.settings.completion
+    seconds = settings.invoked_timeout_ms / 1e3
     steps: list[dict[str, object]] = []
     answer = await session.engine.complete(
-        CompleteRequest(
-            prefix=utf8(unix(snapshot.text[:cursor])),
-            suffix=utf8(unix(snapshot.text[cursor:])),
-            language=snapshot.language.name,
-            path=snapshot.path,
-            max_tokens=settings.max_tokens,
-            multiline=MULTILINE[settings.multiline],
-            deadline=time.monotonic() + settings.invoked_timeout_ms / 1e3,
-        ),
+        completion_request(settings, snapshot, snapshot.text[:cursor], snapshot.text[cursor:], seconds),
         document=f"{snapshot.uri}#denoise",
         trace=lambda step: steps.append({"kind": step["event"], "tokens": step["pieces"], "changed": step["changed"]}),
     )

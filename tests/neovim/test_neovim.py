@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from lsp_server import neovim_check
 from tests.neovim.driver import Driver
 from tests.neovim.install import CannotInstallError, Neovim, sid, stable
 
@@ -187,3 +190,21 @@ def test_keys_can_be_changed_and_another_mapping_of_tab_goes_on_working(
         nvim.until_text(lambda text: ghost.split("\n")[0] in text)
     finally:
         nvim.stop()
+
+
+def test_doctor_finds_nothing_wrong_with_the_documented_setup_and_says_what_an_empty_one_lacks(
+    neovim: Neovim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nvim").mkdir()
+    for name, value in (neovim.environment | {"XDG_CONFIG_HOME": str(tmp_path)}).items():
+        monkeypatch.setenv(name, value)
+    path = [neovim.program.parent, Path(sys.executable).parent, os.environ["PATH"]]
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, path)))
+    facts, problems = neovim_check.examine()
+    assert facts["neovim"].startswith("0.1")
+    assert len(problems) == 1
+    assert "put this into init.lua" in problems[0]
+    (tmp_path / "nvim" / "init.lua").write_text(documented_setup())
+    facts, problems = neovim_check.examine()
+    assert problems == []
+    assert facts["command"] == "remask lsp"
