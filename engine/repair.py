@@ -68,10 +68,12 @@ class Repairer:
             clock.lap("regions")
             if len(faults) <= given_up or work.expired():
                 break
-            fault = faults[given_up]
-            fixes = work.fixes(current, fault)
-            mended = self._verified(current, fault, fixes, len(faults))
-            clock.lap("verify")
+            fault: Fault | None = faults[given_up]
+            mended: list[Source] = []
+            while fault is not None and not mended and not work.expired():
+                mended = self._verified(current, fault, work.fixes(current, fault), len(faults))
+                clock.lap("verify")
+                fault = fault.around  # read in a wider context, it may be another error
             if not mended:
                 given_up += 1
                 continue
@@ -138,10 +140,9 @@ class _Work:
 
     def fixes(self, source: Source, fault: Fault) -> list[Fix]:
         """Fixes of one unit, best first."""
-        unit = source.text[fault.start : fault.end]
         found: list[Fix] = []
         if self.parts.edits:
-            found = Search(source.language, self.expired).run(unit)
+            found = Search(source.language, self.expired).run(fault)
             self.clock.lap("candidates")
         if self.parts.drafts and (not found or found[0].cost / found[0].edits > PLAUSIBLE) and not self.expired():
             drafted = self.drafter.run(source, fault, renoise=self.parts.renoise)

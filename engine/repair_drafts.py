@@ -38,26 +38,28 @@ class Drafter:
 
     def run(self, source: Source, fault: Fault, renoise: bool = True) -> list[Fix]:
         """Fixes that parse, from the blamed lines at two widths; stops at the first that does."""
-        unit, site = source.text[fault.start : fault.end], fault.site
+        site, head = fault.site, len(fault.head)
         tried: set[tuple[int, int]] = set()
         for width in WIDTHS:
             for row in site.rows[:2]:
                 first, last = max(row - width, 0), min(row + width, len(site.lines.starts) - 1)
                 start, end = site.lines.span(first)[0], site.lines.span(last)[1]
-                if (start, end) in tried or self._late():
+                inside = head <= start and end <= len(site.text) - len(fault.tail)
+                if not inside or (start, end) in tried or self._late():
                     continue
                 tried.add((start, end))
-                fix = self._draft(source, fault, unit, start, end, renoise)
+                fix = self._draft(source, fault, start, end, renoise)
                 if fix is not None:
                     return [fix]
         return []
 
-    def _draft(self, source: Source, fault: Fault, unit: str, start: int, end: int, renoise: bool) -> Fix | None:
-        text, damaged = source.text, unit[start:end]
+    def _draft(self, source: Source, fault: Fault, start: int, end: int, renoise: bool) -> Fix | None:
+        text, unit, head, tail = source.text, fault.site.text, len(fault.head), len(fault.tail)
+        damaged = unit[start:end]
         length = len(self.vocabulary.encode(damaged))
         if not damaged.strip() or length > MAX_TOKENS:
             return None
-        window = self.windows.build(text[: fault.start + start], text[fault.start + end :], broken=damaged)
+        window = self.windows.build(text[: fault.shift + start], text[fault.shift + end :], broken=damaged)
         task = Task(
             ids=window.ids,
             max_tokens=length + 12,
@@ -71,7 +73,7 @@ class Drafter:
             new = self.vocabulary.decode(draft.tokens).rstrip("\n")
             after = unit[:start] + new + unit[end:]
             if new.strip() and grammars.accepts(source.language, after):
-                return Fix(after, DRAFTED + 0.3 * _token_edits(self.vocabulary, damaged, new))
+                return Fix(after[head : len(after) - tail], DRAFTED + 0.3 * _token_edits(self.vocabulary, damaged, new))
             if widen + 1 >= ROUNDS or not renoise or self._late() or not draft.tokens:
                 return None
             suspects = self._suspects(source, after, start, len(new), draft.tokens, widen)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import grammars
-from grammars import TokenEdit
+from grammars import Fault, TokenEdit
 from grammars.registry import Language
 
 ENOUGH = 12  # survivors after which a search stops
@@ -22,6 +22,7 @@ MAX_TRIED = 700  # edits tried at one place
 MEASURED = 70  # edits whose progress is measured when no single one is enough
 BEAM = 4  # how many of them are followed
 DEPTH = 5  # edits in one unit
+NODES = 12  # sequences that are continued before a search is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +42,26 @@ class Search:
     expired: Callable[[], bool]
     tried: int = 0
 
-    def run(self, text: str, depth: int = DEPTH) -> list[Fix]:
-        """Fixes of a unit, cheapest first; [] when no short sequence of edits is one."""
-        order = 0
+    def run(self, fault: Fault, depth: int = DEPTH) -> list[Fix]:
+        """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
+        head, tail = len(fault.head), len(fault.tail)
+        found = self._search(fault.site.text, fault.site.known, head, tail, depth)
+        return [Fix(f.text[head : len(f.text) - tail], f.cost, f.edits) for f in found]
+
+    def _search(self, text: str, known: frozenset[str], head: int, tail: int, depth: int) -> list[Fix]:
+        order = nodes = 0
         left = grammars.unread(self.language, text)
         heap: list[tuple[float, int, str, float, int, int]] = [(0.0, order, text, 0.0, 0, left)]
         seen = {text}
         found: list[Fix] = []
-        while heap and not self.expired():
+        while heap and nodes < NODES and not self.expired():
+            nodes += 1
             _, _, node, cost, edits, left = heapq.heappop(heap)
             if found and cost + 0.5 > found[0].cost + MARGIN:
                 break
-            site = grammars.site_of(self.language, node)
-            proposed = grammars.propose(site)
+            site = grammars.site_of(self.language, node, known)
+            limit = len(node) - tail
+            proposed = [edit for edit in grammars.propose(site) if edit.start >= head and edit.end <= limit]
             found += self._single(node, cost, edits, proposed)
             found.sort(key=lambda fix: fix.cost)
             if found or edits + 1 >= depth:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from grammars.lexer import Lines, scan
+from grammars.lexer import Lines, scan, tokens
 from grammars.registry import Language
 from grammars.sites import Site
 from grammars.stop import first_stop
-from grammars.units import Unit, units
+from grammars.units import Unit, inner, units
 from grammars.validity import accepts, python_error
 
 if TYPE_CHECKING:
@@ -22,24 +22,60 @@ BACKWARD = ("was never closed", "unterminated", "EOF in multi-line", "does not m
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A unit [start, end) of the text that does not parse by itself, and its site, whose offsets begin at `start`."""
+    """Lines [start, end) of the text that do not parse by themselves.
+
+    `site.text` is `head`, those lines, and `tail`: the header that they stand under and what closes it, as far as that
+    is needed to read them alone. `around` is the fault of the unit that they are a part of.
+    """
 
     start: int
     end: int
     site: Site
+    head: str = ""
+    tail: str = ""
+    around: Fault | None = None
+
+    @property
+    def shift(self) -> int:
+        """What to add to an offset of the site to get one of the text."""
+        return self.start - len(self.head)
 
 
 def faults(source: Source) -> tuple[Fault, ...]:
-    """All broken units in ascending order; the whole text as one when only their combination is broken."""
+    """All independent faults in ascending order; the whole text as one when only the units' combination is broken."""
     language, text = source.language, source.text
     if not source.broken:
         return ()
     found = scan(language, text)
+    known = frozenset(t.text for t in found.tokens if t.kind == "name" and len(t.text) > 1)
     cut = units(language, text, found.tokens, Lines(text))
     broken = [unit for unit in cut if not unit_parses(language, text[unit.start : unit.end])]
     if not broken:
         broken = [Unit(0, len(text))]
-    return tuple(Fault(u.start, u.end, site_of(language, text[u.start : u.end])) for u in broken)
+    told: list[Fault] = []
+    for u in broken:
+        told += _narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)), known)
+    return tuple(told)
+
+
+def _narrowed(fault: Fault, known: frozenset[str]) -> list[Fault]:
+    """The statements of a unit's body that are broken, as far down as they can be read alone."""
+    site, language = fault.site, fault.site.language
+    text = site.text[len(fault.head) : len(site.text) - len(fault.tail)]
+    parts = inner(language, text, tokens(language, text))
+    if not parts:
+        return [fault]
+    head, tail = fault.head + text[: parts[0].start], text[parts[-1].end :] + fault.tail
+    broken = [p for p in parts if not unit_parses(language, head + text[p.start : p.end] + tail)]
+    if not broken or len(broken) > max(len(parts) // 2, 1):
+        return [fault]  # the header is at fault, or what binds the parts together
+    found: list[Fault] = []
+    for p in broken:
+        part = head + text[p.start : p.end] + tail
+        at = fault.start + p.start
+        part_fault = Fault(at, at + p.end - p.start, site_of(language, part, known), head, tail, fault)
+        found += _narrowed(part_fault, known)
+    return found
 
 
 @lru_cache(maxsize=4096)
@@ -49,7 +85,7 @@ def unit_parses(language: Language, text: str) -> bool:
 
 
 @lru_cache(maxsize=256)
-def site_of(language: Language, text: str) -> Site:
+def site_of(language: Language, text: str, known: frozenset[str] = frozenset()) -> Site:
     """Where the parsers stop in a text that does not parse."""
     stops: list[int] = []
     data = text.encode("utf-8", "replace")
@@ -64,7 +100,7 @@ def site_of(language: Language, text: str) -> Site:
             stops.append(error.start)
             if error.end is not None and error.end > error.start and "forgot a comma" in error.message:
                 stops.append(error.end)
-    return Site(language, text, tuple(dict.fromkeys(stops)) or (0,), expected)
+    return Site(language, text, tuple(dict.fromkeys(stops)) or (0,), expected, known)
 
 
 def unread(language: Language, text: str) -> int:

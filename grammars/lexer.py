@@ -175,7 +175,8 @@ def scan(language: Language, text: str) -> Scan:
     line_start, indent = 0, 0
     last_end = 0
     for token in result.tokens:
-        if "\n" in text[last_end : token.start] or not last_end:
+        first = "\n" in text[last_end : token.start] or not last_end
+        if first:
             line_start = text.rfind("\n", 0, token.start) + 1
             indent = token.start - line_start
             _forget_left_behind(language, token, indent, stack, result)
@@ -185,7 +186,7 @@ def scan(language: Language, text: str) -> Scan:
         elif token.kind == "open":
             stack.append((token, indent))
         elif token.kind == "close":
-            _close(token, indent, stack, result, language)
+            _close(token, indent if first else -1, stack, result, language)
     result.unclosed += [token for token, _ in stack]
     result.unclosed.sort(key=lambda t: t.start)
     return result
@@ -218,9 +219,16 @@ TOP_LEVEL = frozenset("import export".split())  # words that are never inside of
 
 
 def _close(token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan, language: Language) -> None:
+    """Match a closer; `indent` is its column when it is its line's first token, else -1."""
     wanted = CLOSERS[token.text]
+    if not language.indentation_matters and token.text == "}" and indent >= 0 and stack:
+        # A brace at a line's start that stands deeper than what is open closes something that nothing opened.
+        opener, opened_at = stack[-1]
+        if opener.text == "{" and opened_at < indent:
+            result.unopened.append(token)
+            return
     if stack and stack[-1][0].text == wanted:
-        if not language.indentation_matters and token.text == "}":
+        if not language.indentation_matters and token.text == "}" and indent >= 0:
             # A brace at a line's start closes the block that begins at its own indentation, or one was forgotten.
             _forget_deeper(token, indent, stack, result)
         if stack:

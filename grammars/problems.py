@@ -21,8 +21,8 @@ def problems(source: Source) -> list[Problem]:
 
     told: list[Problem] = []
     for fault in source.faults[:MAX_PROBLEMS]:
-        for start, end, message in explain(fault.site):
-            start, end = fault.start + start, fault.start + end
+        for start, end, message in explain(fault.site, len(fault.head)):
+            start, end = fault.shift + start, fault.shift + end
             # An empty span cannot be underlined: take the character before it.
             if end <= start:
                 start, end = (
@@ -32,10 +32,11 @@ def problems(source: Source) -> list[Problem]:
     return sorted(told, key=lambda p: p.start)[:MAX_PROBLEMS]
 
 
-def explain(site: Site) -> list[Told]:
+def explain(site: Site, head: int = 0) -> list[Told]:
     """What is wrong with a unit: what no partner is found for, or else what the parsers stop at."""
     last = max(site.lines.row(stop) for stop in site.stops)
-    return _conflicts(site) or _quotes(site, last) or _brackets(site, last) or [_stop(site)]
+    found = _conflicts(site) or _quotes(site, last) or _brackets(site, last)
+    return [told for told in found if told[0] >= head] or [_stop(site)]
 
 
 def _conflicts(site: Site) -> list[Told]:

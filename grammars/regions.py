@@ -18,5 +18,7 @@ def regions(source: Source) -> list[Region]:
     for fault in source.faults:
         for row in fault.site.rows:
             start, end = fault.site.lines.span(row)
-            rows.setdefault(fault.start + start, Region(fault.start + start, fault.start + end))
+            start, end = fault.shift + start, fault.shift + end
+            if start >= fault.start:
+                rows.setdefault(start, Region(start, end))
     return [rows[start] for start in sorted(rows)][:MAX_REGIONS]

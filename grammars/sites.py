@@ -21,12 +21,16 @@ BUILTINS = frozenset(
 
 @dataclass(frozen=True)
 class Site:
-    """A text that does not parse, the character offsets at which parsers stopped, and what they would have taken."""
+    """A text that does not parse, the character offsets at which parsers stopped, and what they would have taken.
+
+    `known` are names that the file around it uses.
+    """
 
     language: Language
     text: str
     stops: tuple[int, ...]
     expected: frozenset[str]
+    known: frozenset[str] = frozenset()
 
     @cached_property
     def lines(self) -> Lines:
@@ -49,9 +53,9 @@ class Site:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """Words that the text uses more than once or that the language has: what a part of a joined word may be."""
-        counts = Counter(t.text for t in self.code if t.kind == "name")
-        return frozenset(w for w, n in counts.items() if n > 1) | frozenset(self.language.keywords) | BUILTINS
+        """Words that the text or the file around it uses, and the language's: what a part of a joined word may be."""
+        own = Counter(t.text for t in self.code if t.kind == "name")
+        return self.known | {w for w, n in own.items() if n > 1} | frozenset(self.language.keywords) | BUILTINS
 
     def index(self, offset: int) -> int:
         """The index in `code` of the first token that ends after `offset`; its length when there is none."""

@@ -15,10 +15,10 @@ from grammars.lexer import Lines, Token
 from grammars.registry import Language
 
 CONTINUES = re.compile(
-    r"(?:elif|else|except|finally|catch|then|and|or|instanceof)\b|[^\w\s@$#\"'`/]|//|/\*|'''|\"\"\"|case\b|default\b"
+    r"(?:els\w*|eli\w*|eslef?|exce?p\w*|ecxept|fina?l+y|catch|then|and|or|instanceof)\b|[^\w\s@$#\"'`/]|//|/\*|'''|\"\"\"|case\b|default\b"
 )
 DECORATES = re.compile(r"@|async\s*$|export\s*$")
-OPENS = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
+CONFLICT = ("<<<<<<<", "=======", ">>>>>>>", "|||||||")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,28 +32,66 @@ class Unit:
 def units(language: Language, text: str, found: list[Token], lines: Lines | None = None) -> list[Unit]:
     """The text cut into units, in order and without gaps; `found` are its tokens."""
     lines = lines or Lines(text)
-    hidden = _rows_inside(found, lines)
-    borders = [0]
+    return _cut(text, lines, _rows_inside(found, lines), range(len(lines.starts)), "")
+
+
+def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) -> list[Unit]:
+    """Runs of `rows` that begin with a line whose margin is exactly `margin` and that goes on no statement."""
+    first, width = lines.starts[rows.start], len(margin)
+    borders = [first]
     decorated, conflict = False, False
-    for row, start in enumerate(lines.starts):
-        head = text[start : start + 1]
-        if head in ("", " ", "\t", "\n", "\r", "\f") or row in hidden:
+    for row in rows:
+        start = lines.starts[row]
+        if text.startswith(CONFLICT, start):
+            conflict = not text.startswith(">>>>>>>", start)
             continue
-        line = text[start : start + 12]
-        if line.startswith(OPENS):
-            if line.startswith("<<<<<<<"):
-                conflict = True
-                borders.append(start)
-            elif line.startswith(">>>>>>>"):
-                conflict = False
+        if row in hidden or conflict or not text.startswith(margin, start):
             continue
-        if conflict or CONTINUES.match(line):
+        line = text[start + width : start + width + 12]
+        if line[:1] in ("", " ", "\t", "\n", "\r", "\f") or CONTINUES.match(line):
             continue
-        if not decorated and start:
+        if not decorated and start > first:
             borders.append(start)
         decorated = DECORATES.match(line) is not None
-    borders.append(len(text))
-    return [Unit(a, b) for a, b in pairwise(borders) if a < b]
+    end = lines.starts[rows.stop] if rows.stop < len(lines.starts) else len(text)
+    return [Unit(a, b) for a, b in pairwise([*borders, end]) if a < b]
+
+
+def inner(language: Language, text: str, found: list[Token]) -> list[Unit]:
+    """The statements in the body of a unit that is one header and its body; [] for any other.
+
+    What lies before the first is the header, what lies behind the last (a closing brace) the tail.
+    """
+    lines = Lines(text)
+    if len(lines.starts) < 4:
+        return []
+    hidden = _rows_inside(found, lines)
+    top = 0 if lines.content(0).strip() else lines.neighbour(0, 1)
+    base = lines.indent(top) if top >= 0 else -1
+    row = top
+    while 0 <= row < len(lines.starts) - 1:
+        following = lines.neighbour(row, 1)
+        if row not in hidden and lines.indent(row) == base and following >= 0 and lines.indent(following) > base:
+            content = lines.content(row).split(f" {language.line_comment}")[0].rstrip()
+            if content.endswith(language.header_end):
+                break
+        row += 1
+    else:
+        return []
+    level = lines.margin(following)
+    last = len(lines.starts) - 1
+    if not lines.content(last).strip():
+        last = lines.neighbour(last, -1)
+    stop = last + 1
+    if not language.indentation_matters:
+        if lines.indent(last) != base or not lines.content(last).lstrip().startswith("}"):
+            return []
+        stop = last
+    for between in range(following, stop):
+        if between not in hidden and lines.content(between).strip() and lines.indent(between) <= base:
+            return []  # another body, as behind an `else`
+    cut = _cut(text, lines, hidden, range(row + 1, stop), level)
+    return cut if len(cut) > 1 else []
 
 
 def _rows_inside(found: list[Token], lines: Lines) -> set[int]:

@@ -112,15 +112,18 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
     if text[start:end].strip() == token.text and end < len(text):
         yield start, end + 1 + (text[end : end + 2] == "\r\n"), "", 0.88
     at, opener = site.index(token.start), CLOSERS[token.text]
+    if opener == "{":
+        yield from _open_block(site, row)
     for n in range(1, 25):
         i = at - n
         if i < 0 or (site.first_on_line(i + 1) and token.text != "}"):
             break
+        if opener == "(" and _parameters(site, i, at):
+            yield site.code[i].start, site.code[i].start, opener, 0.86 + 0.02 * n
         before = site.code[i]
         called = before.kind == "name" and before.text not in site.language.keywords
-        if opener == "{":
-            if site.last_on_line(i):
-                yield before.end, before.end, " {", 1.0 + 0.02 * n
+        if opener == "{" and site.last_on_line(i):
+            yield before.end, before.end, " {", 1.0 + 0.02 * n
             continue
         yield from _open_inside(site, before, opener, 0.03 * n)
         yield before.end, before.end, opener, (1.0 if called else 1.2) + 0.03 * n
@@ -140,3 +143,28 @@ def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[
         left, right = word.text[:n] in site.names, word.text[n:] in site.names
         if left or right:
             yield word.start + n, word.start + n, opener, 0.95 - 0.1 * (left and right) + cost
+
+
+def _open_block(site: Site, row: int) -> Iterator[Guess]:
+    """A block that a line above opened: the nearest one at the closer's indentation that does not end in a brace."""
+    lines, margin = site.lines, site.lines.indent(row)
+    for n in range(1, FAR):
+        above = row - n
+        if above < 0 or (lines.content(above).strip() and lines.indent(above) < margin):
+            return
+        first, last = site.line_tokens(above)
+        if first < last and lines.indent(above) == margin:
+            deeper = lines.indent(max(lines.neighbour(above, 1), 0)) > margin
+            token = site.code[last - 1]
+            if deeper and token.text not in ("{", "[", "("):
+                yield token.end, token.end, " {", 0.75
+                if token.text == ";":
+                    yield token.start, token.end, " {", 0.85
+                return
+
+
+def _parameters(site: Site, i: int, closer: int) -> bool:
+    """Whether tokens `i` to `closer` may be the parameters of an arrow function that lost their opening bracket."""
+    if closer + 1 >= len(site.code) or site.code[closer + 1].text not in ("=>", ":"):
+        return False
+    return i == 0 or site.code[i - 1].text in ("(", ",", "=", "[", "{", ":", "return")

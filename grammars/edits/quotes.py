@@ -8,6 +8,7 @@ from grammars.edits.guess import Guess
 from grammars.lexer import Token, tokens
 from grammars.sites import Site
 
+BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%"))
 FAR = 40  # lines that a string which was meant to end may have swallowed
 
 
@@ -21,10 +22,12 @@ def propose(site: Site) -> Iterator[Guess]:
     for token in site.brackets.tokens:
         if token.kind == "string" and "\n" in token.text and site.lines.row(token.start) <= last:
             yield from _close_early(site, token)
+    for row in site.rows:
+        for i in range(*site.line_tokens(row)):
+            if site.code[i].text in ("'", '"'):
+                yield from _open_before(site, site.code[i])
     for i, cost in site.near():
         token = site.code[i]
-        if token.text in ("'", '"'):
-            yield from _open_before(site, token)
         if token.kind == "string" and len(token.text) >= 2:
             yield from _split(site, token, cost)
 
@@ -117,12 +120,15 @@ def _open_before(site: Site, token: Token) -> Iterator[Guess]:
     if len(quote) != 1:
         return
     at = token.start + token.text.index(quote)
-    i = site.index(token.start) - (0 if site.code and token in site.code else 1)
-    for n in range(1, 9):
-        if i - n < 0 or site.first_on_line(i - n + 1):
-            break
-        before = site.code[i - n]
-        yield before.start, before.start, quote, 1.0 + 0.04 * n + (0.3 if before.kind in ("open", "close") else 0.0)
+    line = site.line_tokens(site.lines.row(token.start))[0]
+    last = next((i for i in range(line, len(site.code)) if site.code[i].end > at), len(site.code))
+    for n in range(1, min(last - line, 40) + 1):
+        word, before = site.code[last - n], site.code[last - n - 1] if last - n else None
+        if word.kind in ("close",) or word.text in (",", ";"):
+            continue
+        begins = before is None or last - n == line or before.kind == "open"
+        begins |= before is not None and (before.text in BEFORE_VALUES or before.text in site.language.keywords)
+        yield word.start, word.start, quote, (0.9 if begins else 1.1) + 0.02 * n
     yield at, at + 1, "", 1.2
 
 

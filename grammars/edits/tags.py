@@ -1,87 +1,133 @@
-"""JSX tags without a partner."""
+"""JSX tags without a partner (JavaScript and TSX)."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from grammars.edits.guess import Guess
 from grammars.sites import Site
 
-TAG = re.compile(r"<(?P<close>/?)(?P<name>[A-Za-z][\w.:-]*)?(?P<rest>(?:=>|\{[^{}]*\}|[^<>{}])*?)(?P<self>/?)>")
+NAME = re.compile(r"[A-Za-z][\w.:-]*|(?=>)")
 VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
-FAR = 30
+LONGEST = 4000  # characters of one opening tag
+FAR = 80  # lines between an opening tag and the place where its closing tag may be missing
+
+
+@dataclass(frozen=True, slots=True)
+class Tag:
+    """A tag; `closes` for `</a>`, `alone` for `<a />`."""
+
+    start: int
+    end: int
+    name: str
+    closes: bool
+    alone: bool
 
 
 def propose(site: Site) -> Iterator[Guess]:
-    """Close, drop or finish tags (JavaScript and TSX only)."""
+    """Close, drop, rename or finish tags."""
     if site.language.name not in ("javascript", "tsx") or "<" not in site.text:
         return
-    last = max(site.lines.row(stop) for stop in site.stops)
-    quiet = [(t.start, t.end) for t in site.brackets.tokens if t.kind in ("string", "comment")]
-    open_: list[re.Match[str]] = []
-    for tag in TAG.finditer(site.text):
-        if any(a < tag.start() < b for a, b in quiet) or (not tag["name"] and tag["rest"].strip()):
+    open_: list[Tag] = []
+    found = list(tags(site))
+    for tag in found:
+        if tag.alone:
             continue
-        name = tag["name"] or ""
-        if tag["self"]:
-            continue
-        if not tag["close"]:
-            if tag.start() and (site.text[tag.start() - 1].isalnum() or site.text[tag.start() - 1] in "_)"):
-                continue  # a type's arguments, or less-than
+        if not tag.closes:
             open_.append(tag)
-            continue
-        if open_ and (open_[-1]["name"] or "") == name:
+        elif open_ and open_[-1].name == tag.name:
             open_.pop()
-            continue
-        if any((t["name"] or "") == name for t in open_):
-            while (open_[-1]["name"] or "") != name:
-                yield from _close(site, open_.pop(), tag, last)
+        elif any(t.name == tag.name for t in open_):
+            while open_[-1].name != tag.name:
+                yield from _close(site, open_.pop(), tag)
             open_.pop()
         elif open_:
-            yield tag.start(), tag.end(), f"</{open_[-1]['name'] or ''}>", 0.95
-            yield tag.start(), tag.end(), "", 1.0
+            yield tag.start, tag.end, f"</{open_[-1].name}>", 0.9
+            yield tag.start, tag.end, "", 1.0
         else:
-            yield tag.start(), tag.end(), "", 1.0
+            yield tag.start, tag.end, "", 0.95
     for tag in open_[-4:]:
-        yield from _close(site, tag, None, last)
-    yield from _unfinished(site)
+        yield from _close(site, tag, None)
+    if found:
+        yield from _unfinished(site)
 
 
-def _close(site: Site, tag: re.Match[str], before: re.Match[str] | None, last: int) -> Iterator[Guess]:
-    name = tag["name"] or ""
-    closing = f"</{name}>"
-    if name in VOID or tag["rest"].strip():
-        yield tag.end() - 1, tag.end() - 1, " /", 0.8 if name in VOID else 1.1
-    row = site.lines.row(tag.start())
-    end = site.lines.span(row)[1]
+def tags(site: Site) -> Iterator[Tag]:
+    """Tags in the order of the text; type arguments and comparisons are told apart by what stands before them."""
+    text, code = site.text, site.code
+    at = 0
+    for i, token in enumerate(code):
+        if token.text != "<" or token.start < at:
+            continue
+        before = code[i - 1] if i else None
+        if before is not None and before.kind in ("name", "number", "close", "string"):
+            # A value before it: less-than, or a type's arguments; but JSX may follow text and braces.
+            if before.text not in ("}", "return", "default", "case") and before.end == token.start:
+                if text[token.end : token.end + 1] != "/":
+                    continue
+            elif before.kind == "number":
+                continue
+        closes = text[token.end : token.end + 1] == "/"
+        name = NAME.match(text, token.end + closes)
+        if name is None:
+            continue
+        end = _end(site, i, token.start)
+        if end:
+            at = end
+            yield Tag(token.start, end, name.group(), closes, text[end - 2] == "/" and not closes)
+
+
+def _end(site: Site, i: int, start: int) -> int:
+    """The end of the tag that token `i` begins: its first `>` outside of braces; 0 when there is none."""
+    depth = 0
+    for token in site.code[i + 1 :]:
+        if token.end - start > LONGEST:
+            return 0
+        if token.text == "{":
+            depth += 1
+        elif token.text == "}":
+            depth -= 1
+        elif not depth and token.text == ">":
+            return token.end
+        elif not depth and token.text in ("<", ";", "=>"):
+            return 0
+    return 0
+
+
+def _close(site: Site, tag: Tag, before: Tag | None) -> Iterator[Guess]:
+    """Close a tag: by itself, at its line's end, after the lines that are deeper, or before `before`."""
+    closing = f"</{tag.name}>"
+    yield tag.end - 1, tag.end - 1, " /", 0.75 if tag.name in VOID else 1.1
     if before is not None:
-        yield before.start(), before.start(), closing, 0.95
-    text = site.text[:end].rstrip()
-    yield len(text), len(text), closing, 0.95 if len(text) > tag.end() else 1.1
-    following = row + 1
-    deeper = row
-    while following < min(len(site.lines.starts), row + FAR):
-        if site.lines.content(following).strip():
-            if site.lines.indent(following) <= site.lines.indent(row):
-                break
-            deeper = following
-        following += 1
-    if deeper > row:
-        at = site.lines.span(deeper)[1]
-        yield at, at, "\n" + site.lines.margin(row) + closing, 0.85
-    del last
+        yield before.start, before.start, closing, 0.95
+    lines = site.lines
+    row, last = lines.row(tag.start), lines.row(tag.end - 1)
+    end = len(site.text[: lines.span(last)[1]].rstrip())
+    yield end, end, closing, 0.9 if end > tag.end else 1.1
+    deeper = last
+    for following in range(last + 1, min(len(lines.starts), last + FAR)):
+        if not lines.content(following).strip():
+            continue
+        if lines.indent(following) <= lines.indent(row):
+            break
+        deeper = following
+    if deeper > last:
+        at = lines.span(deeper)[1]
+        yield at, at, "\n" + lines.margin(row) + closing, 0.8
 
 
 def _unfinished(site: Site) -> Iterator[Guess]:
-    """`<div` without `>`, `</div` without `>`, `div>` without `<`."""
+    """`<div` without `>`, `</div` without `>`, `div>` without `<`, `<div>` that was `</div>`."""
     for i, cost in site.near():
         token = site.code[i]
         place = site.code[i - 1].end if i else 0
-        yield place, place, ">", 1.25 + cost
+        yield place, place, ">", 1.2 + cost
         yield place, place, " />", 1.3 + cost
-        yield token.start, token.start, "<", 1.3 + cost
+        yield token.start, token.start, "<", 1.2 + cost
+        yield token.start, token.start, "</", 1.25 + cost
         if token.text == "<":
-            yield token.end, token.end, "/", 1.2 + cost
+            yield token.end, token.end, "/", 1.1 + cost
         if token.text == ">":
-            yield token.start, token.start, " /", 1.2 + cost
+            yield token.start, token.start, " /", 1.1 + cost

@@ -20,6 +20,9 @@ SCRIPT_FOREIGN = {
 }  # fmt: skip
 
 
+ABOVE = 10  # lines above the stop whose first words are looked at
+
+
 def propose(site: Site) -> Iterator[Guess]:
     """Guesses for the names near the stops and on their rows."""
     script = not site.language.indentation_matters
@@ -27,6 +30,10 @@ def propose(site: Site) -> Iterator[Guess]:
     for row in site.rows:
         for i in range(*site.line_tokens(row)):
             cost.setdefault(i, 0.3)
+    for row in range(max(site.rows[-1] - ABOVE, 0), max(site.rows)):  # a header of several lines begins above the stop
+        first, last = site.line_tokens(row)
+        for i in range(first, min(first + 3, last)):
+            cost.setdefault(i, 0.1 + 0.01 * (max(site.rows) - row))
     foreign = SCRIPT_FOREIGN if script else PYTHON_FOREIGN
     for i, distance in cost.items():
         token = site.code[i]
@@ -55,7 +62,12 @@ def propose(site: Site) -> Iterator[Guess]:
                 yield token.start, token.end, keyword, 0.85 + distance
             elif token.text.startswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
                 at = token.start + len(keyword)
-                yield at, at, " ", 1.1 + distance + 0.2 * (len(keyword) < 3)
+                begins = site.first_on_line(i) or (
+                    i > 0 and site.code[i - 1].text in ("}", "export", "async", "default")
+                )
+                grown = token.text[len(keyword) :] in site.known or keyword == "else"
+                price = (0.75 if begins and len(keyword) > 3 else 1.0) - 0.1 * grown + 0.2 * (len(keyword) < 3)
+                yield at, at, " ", price + distance
             elif token.text.endswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
                 at = token.end - len(keyword)
                 yield at, at, " ", 1.25 + distance + 0.2 * (len(keyword) < 3)
