@@ -1,0 +1,36 @@
+"""`remask model`: build the corpus, train, evaluate, export. One subcommand a module, imported only when asked for."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from typing import Any
+
+from engine.errors import ModelError
+
+# Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
+SUBCOMMANDS = {
+    "corpus": ("engine.cli.model_corpus", "fetch, filter and tokenise the training corpus"),
+    "eval": ("engine.model.evaluation.command", "evaluate a model on packages that training never saw"),
+    "export": ("engine.model.export_command", "turn a training run's checkpoint into a model folder"),
+    "train": ("engine.cli.model_train", "train the denoiser, or go on where a run stopped"),
+}
+
+
+def add_parser(subparsers: Any) -> None:
+    """Declare `model` and its subcommands; torch is imported only when one of them runs."""
+    parser = subparsers.add_parser("model", help="build the corpus, train, evaluate and export the denoiser")
+    inner = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
+    for name, (where, summary) in SUBCOMMANDS.items():
+        importlib.import_module(where).add_arguments(inner.add_parser(name, help=summary))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the subcommand; exit codes as `remask`."""
+    where, _ = SUBCOMMANDS[args.subcommand]
+    try:
+        return int(importlib.import_module(where).run(args))
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").split(".")[0] in ("torch", "matplotlib"):
+            raise ModelError(f"{missing.name} is missing: install the training extra, pip install '.[train]'") from None
+        raise

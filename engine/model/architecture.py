@@ -1,0 +1,154 @@
+"""The denoiser in torch, for training: a Llama- or Qwen2-shaped transformer over a clean stream and its noised rows.
+
+One forward pass holds both (Block Diffusion, arXiv 2503.09573; Set Block Decoding, arXiv 2509.04185): T clean rows,
+causal, and N noised rows that see the clean rows before their block and, in both directions, their block. Attention is
+two calls, plain causal for the clean rows and masked for the noised ones only, which on a processor is twice as fast
+as one dense mask. Returns hidden states: the head is applied in `objective.py`, where there is a loss.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from engine.checkpoint import Checkpoint, ModelConfig
+
+
+class Layer(nn.Module):
+    """One transformer layer; query, key and value share one matrix, and so do gate and up (fewer, larger products)."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        c = self.config = config
+        rows = (c.heads + 2 * c.kv_heads) * c.head_dim
+        self.attention_norm = nn.Parameter(torch.ones(c.hidden))
+        self.qkv = nn.Linear(c.hidden, rows, bias=c.attention_bias)
+        self.out = nn.Linear(c.heads * c.head_dim, c.hidden, bias=False)
+        self.mlp_norm = nn.Parameter(torch.ones(c.hidden))
+        self.gate_up = nn.Linear(c.hidden, 2 * c.intermediate, bias=False)
+        self.down = nn.Linear(c.intermediate, c.hidden, bias=False)
+
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor, clean: int) -> Tensor:
+        """x (B, T+N, hidden), cos and sin (B, 1, T+N, head_dim), sees bool (B, 1, N, T+N), clean = T."""
+        x = x + self._attention(_norm(x, self.attention_norm, self.config.eps), cos, sin, sees, clean)
+        gate, up = self.gate_up(_norm(x, self.mlp_norm, self.config.eps)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+    def _attention(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor, clean: int) -> Tensor:
+        c = self.config
+        b, t, _ = x.shape
+        qkv = self.qkv(x).view(b, t, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
+        qk, v = qkv.split([c.heads + c.kv_heads, c.kv_heads], dim=1)
+        q, k = _rotate(qk, cos, sin).to(v.dtype).split([c.heads, c.kv_heads], dim=1)
+        k, v = (y.repeat_interleave(c.heads // c.kv_heads, dim=1) for y in (k, v))
+        known = F.scaled_dot_product_attention(q[:, :, :clean], k[:, :, :clean], v[:, :, :clean], is_causal=True)
+        if clean < t:
+            noised = F.scaled_dot_product_attention(q[:, :, clean:], k, v, attn_mask=sees)
+            known = torch.cat([known, noised], dim=2)
+        return self.out(known.transpose(1, 2).reshape(b, t, c.heads * c.head_dim))
+
+
+def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
+    return F.rms_norm(x, (x.shape[-1],), weight, eps)
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-b, a], dim=-1) * sin
+
+
+class Transformer(nn.Module):
+    """The whole denoiser. `forward` gives hidden states after the last norm; `head` is the matrix that reads them."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed = nn.Parameter(torch.empty(config.vocab, config.hidden))
+        self.untied = None if config.tied else nn.Parameter(torch.empty(config.vocab, config.hidden))
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = nn.Parameter(torch.ones(config.hidden))
+        half = config.head_dim // 2
+        inverse = config.rope_theta ** -(torch.arange(half, dtype=torch.float64) / half)
+        self.register_buffer("inverse", inverse.float(), persistent=False)
+
+    @property
+    def head(self) -> Tensor:
+        """(vocab, hidden)."""
+        return self.embed if self.untied is None else self.untied
+
+    def forward(self, ids: Tensor, positions: Tensor, sees: Tensor, clean: int) -> Tensor:
+        """ids and positions int64 (B, T+N), sees bool (B, N, T+N), clean = T. Returns (B, T+N, hidden)."""
+        inverse = self.inverse
+        assert isinstance(inverse, Tensor)
+        angle = positions[:, None, :, None].float() * inverse
+        angle = torch.cat([angle, angle], dim=-1)
+        cos, sin = angle.cos(), angle.sin()
+        if torch.is_autocast_enabled(ids.device.type):
+            dtype = torch.get_autocast_dtype(ids.device.type)
+            cos, sin = cos.to(dtype), sin.to(dtype)
+        x = F.embedding(ids, self.embed)
+        for layer in self.layers:
+            x = layer(x, cos, sin, sees[:, None], clean)
+        return _norm(x, self.norm, self.config.eps)
+
+
+def _names(config: ModelConfig) -> dict[str, list[str]]:
+    """Our fused parameter → the Hugging Face tensors whose rows it stacks."""
+    table = {"embed": ["model.embed_tokens.weight"], "norm": ["model.norm.weight"]}
+    if not config.tied:
+        table["untied"] = ["lm_head.weight"]
+    for i in range(config.layers):
+        at, of = f"layers.{i}.", f"model.layers.{i}."
+        table[at + "attention_norm"] = [of + "input_layernorm.weight"]
+        table[at + "mlp_norm"] = [of + "post_attention_layernorm.weight"]
+        table[at + "qkv.weight"] = [of + f"self_attn.{p}_proj.weight" for p in "qkv"]
+        if config.attention_bias:
+            table[at + "qkv.bias"] = [of + f"self_attn.{p}_proj.bias" for p in "qkv"]
+        table[at + "out.weight"] = [of + "self_attn.o_proj.weight"]
+        table[at + "gate_up.weight"] = [of + f"mlp.{p}_proj.weight" for p in ("gate", "up")]
+        table[at + "down.weight"] = [of + "mlp.down_proj.weight"]
+    return table
+
+
+def from_checkpoint(checkpoint: Checkpoint) -> Transformer:
+    """A transformer with the fp32 (dequantised) weights of a model folder."""
+    model = Transformer(checkpoint.config)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for ours, theirs in _names(checkpoint.config).items():
+            parameters[ours].copy_(torch.from_numpy(np.concatenate([checkpoint.dense(n) for n in theirs])))
+    checkpoint.release()
+    return model
+
+
+def to_tensors(config: ModelConfig, state: dict[str, Tensor]) -> dict[str, np.ndarray]:
+    """The weights of `state` (a transformer's state dict) as fp32 arrays under their Hugging Face names."""
+    c = config
+    rows = {"q": c.heads * c.head_dim, "k": c.kv_heads * c.head_dim, "v": c.kv_heads * c.head_dim}
+    out: dict[str, np.ndarray] = {}
+    for ours, theirs in _names(config).items():
+        whole = state[ours].detach().float().cpu()
+        if len(theirs) == 1:
+            out[theirs[0]] = whole.numpy()
+        else:
+            sizes = list(rows.values()) if len(theirs) == 3 else [c.intermediate] * 2
+            for name, part in zip(theirs, whole.split(sizes), strict=True):
+                out[name] = part.numpy()
+    return out
+
+
+def linear_parameters(config: ModelConfig) -> int:
+    """Weights in the matrices of all layers, without embedding and head."""
+    c = config
+    attention = c.hidden * c.head_dim * (2 * c.heads + 2 * c.kv_heads)
+    return c.layers * (attention + 3 * c.hidden * c.intermediate)
+
+
+def load(folder: Path | None) -> tuple[Checkpoint, Transformer]:
+    """A model folder (the packaged one for None) and its transformer."""
+    checkpoint = Checkpoint(folder)
+    return checkpoint, from_checkpoint(checkpoint)

@@ -1,0 +1,131 @@
+"""The losses of one forward pass, and their gradients, without ever holding all logits.
+
+Clean rows: cross-entropy with the next token. Noised rows: cross-entropy with a mixture of the true token and the
+distribution that the clean stream of the same forward gives for it, which counts as a constant (DistillSpec, arXiv
+2310.08461): `target = (1-s) · token + s · p_clean`. The head's product, the softmax and the gradient are done for some
+rows at a time, gradient at once with the loss, as in Liger's fused linear cross-entropy (arXiv 2410.10989).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from engine.model.architecture import Transformer
+from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batch
+
+SOFT = 0.4  # s, the share of the clean distribution in a noised row's target
+
+
+@dataclass(slots=True)
+class Losses:
+    """`total` carries the gradient; `sums` and `counts` are nats and rows by kind, `right` the rows whose best token
+    is the true one."""
+
+    total: Tensor
+    sums: dict[str, float]
+    counts: dict[str, int]
+    right: dict[str, int]
+
+
+class _Head(torch.autograd.Function):
+    """(weighted loss, nats a clean row, nats a noised row, hits of both) from hidden states.
+
+    The first output's value is cross-entropy with the true tokens; its gradient is that of the mixture. With `scale` 0
+    nothing but the values is computed.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, clean: Tensor, noised: Tensor, head: Tensor, batch: Batch, soft: float, scale: float, chunk: int
+    ) -> tuple[Tensor, ...]:
+        kind = clean.device.type
+        low = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else clean.dtype
+        matrix = head.to(low)
+        clean_part = _Part(clean, batch.clean_targets, batch.clean_weights * scale, low)
+        noised_part = _Part(noised, batch.noised_targets, batch.noised_weights * scale, low)
+        grad_head = torch.zeros_like(head) if scale else head.new_zeros(0)
+        starts = torch.arange(0, len(clean) + chunk, chunk, device=clean.device)
+        edges = torch.searchsorted(batch.source.contiguous(), starts).tolist()
+        # Rows past the end of the middle have no clean row to learn from.
+        for first in range(0, edges[0], chunk):
+            noised_part.rows(slice(first, min(first + chunk, edges[0])), matrix, grad_head, None, 0.0)
+        for i, start in enumerate(range(0, len(clean), chunk)):
+            rows = slice(start, min(start + chunk, len(clean)))
+            known = clean_part.rows(rows, matrix, grad_head, None, 0.0)
+            for first in range(edges[i], edges[i + 1], chunk):
+                which = slice(first, min(first + chunk, edges[i + 1]))
+                teacher = known[batch.source[which] - start] if soft and scale else None
+                noised_part.rows(which, matrix, grad_head, teacher, soft)
+        ctx.save_for_backward(clean_part.grad, noised_part.grad, grad_head)
+        total = (clean_part.weights * clean_part.nats).sum() + (noised_part.weights * noised_part.nats).sum()
+        outputs = (clean_part.nats, noised_part.nats, clean_part.hits, noised_part.hits)
+        ctx.mark_non_differentiable(*outputs)
+        return total, *outputs
+
+    @staticmethod
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        clean, noised, head = ctx.saved_tensors
+        by = outputs[0]
+        return clean * by, noised * by, head * by, None, None, None, None
+
+
+class _Part:
+    """The clean or the noised rows, done a chunk at a time."""
+
+    def __init__(self, hidden: Tensor, targets: Tensor, weights: Tensor, low: torch.dtype) -> None:
+        self.hidden, self.targets, self.weights, self.low = hidden, targets, weights, low
+        self.nats = torch.zeros(len(hidden), device=hidden.device)
+        self.hits = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
+        self.grad = torch.zeros_like(hidden)
+
+    def rows(self, rows: slice, matrix: Tensor, grad_head: Tensor, teacher: Tensor | None, soft: float) -> Tensor:
+        """Loss and gradients of some rows; returns their probabilities (rows, vocab)."""
+        h = self.hidden[rows].to(self.low)
+        truth = self.targets[rows][:, None]
+        logits = (h @ matrix.T).float()
+        base = logits.logsumexp(dim=1, keepdim=True)
+        self.nats[rows] = (base - logits.gather(1, truth))[:, 0]
+        self.hits[rows] = logits.argmax(dim=1) == truth[:, 0]
+        p = logits.sub_(base).exp_()
+        if not len(grad_head):
+            return p
+        by = self.weights[rows][:, None]
+        grad = p * by
+        if teacher is not None:
+            grad.addcmul_(teacher, by, value=-soft)
+            grad.scatter_add_(1, truth, by * (soft - 1.0))
+        else:
+            grad.scatter_add_(1, truth, -by)
+        grad = grad.to(self.low)
+        self.grad[rows] = (grad @ matrix).to(self.grad.dtype)
+        grad_head.add_(grad.T @ h)
+        return p
+
+
+def losses(model: Transformer, batch: Batch, scale: float, soft: float = SOFT, chunk: int = 128) -> Losses:
+    """One forward pass over a batch; `scale` multiplies every loss weight (one over a step's total weight)."""
+    hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
+    width = hidden.shape[-1]
+    clean = hidden[:, : batch.clean].reshape(-1, width)[batch.clean_rows]
+    noised = hidden[:, batch.clean :].reshape(-1, width)[batch.noised_rows]
+    total, *rest = _Head.apply(clean, noised, model.head, batch, soft, scale, chunk)
+    clean_nats, noised_nats, clean_hits, noised_hits = rest
+    sums: dict[str, float] = {}
+    counts: dict[str, int] = {}
+    right: dict[str, int] = {}
+    for names, kinds, nats, hits in (
+        (CLEAN_KINDS, batch.clean_kinds, clean_nats, clean_hits),
+        (NOISED_KINDS, batch.noised_kinds, noised_nats, noised_hits),
+    ):
+        size = len(names)
+        by_kind = torch.zeros(size, device=nats.device).index_add_(0, kinds, nats)
+        hit = torch.bincount(kinds[hits], minlength=size)
+        rows = torch.bincount(kinds, minlength=size)
+        sums |= dict(zip(names, by_kind.tolist(), strict=True))
+        counts |= dict(zip(names, rows.tolist(), strict=True))
+        right |= dict(zip(names, hit.tolist(), strict=True))
+    return Losses(total, sums, counts, right)

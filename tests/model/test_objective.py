@@ -1,0 +1,65 @@
+"""The chunked loss with its own gradient against the plain formula and torch's autograd."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from engine.checkpoint import Checkpoint
+from engine.vocabulary import Vocabulary
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture
+def batch(tiny: Path, corpus_folder: Path, vocabulary: Vocabulary):
+    from engine.model import shards
+    from engine.model.batches import Batches
+    from engine.model.samples import Sampler
+
+    reserved = Checkpoint(tiny).config.reserved
+    return Batches(Sampler(shards.read(corpus_folder), vocabulary, reserved, 3), reserved, 320, 3)[0]
+
+
+def plain_loss(model, batch, soft: float, scale: float):
+    """The formula of the docstring, all logits at once."""
+    hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
+    width = hidden.shape[-1]
+    clean = hidden[:, : batch.clean].reshape(-1, width)[batch.clean_rows] @ model.head.T
+    noised = hidden[:, batch.clean :].reshape(-1, width)[batch.noised_rows] @ model.head.T
+    first = torch.nn.functional.cross_entropy(clean, batch.clean_targets, reduction="none")
+    own = torch.nn.functional.one_hot(batch.noised_targets, clean.shape[1]).float()
+    teacher = clean.detach().softmax(-1)[batch.source]
+    known = (batch.source >= 0).float()[:, None] * soft
+    second = -((own * (1 - known) + teacher * known) * noised.log_softmax(-1)).sum(-1)
+    return scale * ((first * batch.clean_weights).sum() + (second * batch.noised_weights).sum()), first
+
+
+@pytest.mark.parametrize("soft", [0.0, 0.4])
+@pytest.mark.parametrize("chunk", [33, 4096])
+def test_gradients_equal_those_of_the_plain_formula(tiny: Path, batch, soft: float, chunk: int):
+    from engine.model.architecture import from_checkpoint
+    from engine.model.objective import losses
+
+    expected = from_checkpoint(Checkpoint(tiny))
+    plain_loss(expected, batch, soft, 0.01)[0].backward()
+    got = from_checkpoint(Checkpoint(tiny))
+    losses(got, batch, 0.01, soft, chunk).total.backward()
+    for (name, a), (_, b) in zip(expected.named_parameters(), got.named_parameters(), strict=True):
+        assert torch.allclose(a.grad, b.grad, atol=2e-6, rtol=2e-3), name
+
+
+def test_the_reported_nats_are_those_of_the_true_tokens(tiny: Path, batch):
+    from engine.model.architecture import from_checkpoint
+    from engine.model.objective import losses
+
+    model = from_checkpoint(Checkpoint(tiny))
+    found = losses(model, batch, 0.01, 0.4)
+    with torch.no_grad():
+        _, first = plain_loss(model, batch, 0.4, 0.01)
+    assert sum(found.sums[k] for k in ("context", "middle", "end", "repair")) == pytest.approx(
+        float(first.sum()), rel=1e-4
+    )
+    assert sum(found.counts.values()) == len(batch.clean_rows) + len(batch.noised_rows)
