@@ -309,9 +309,11 @@ async def test_an_unused_engine_leaves_and_says_why(serve, options):
 
 async def test_an_engine_at_work_does_not_leave_however_long_it_takes(serve, options):
     engine = StandIn(nap=0.02)
-    await serve(engine, idle_minutes=0.005)
+    server = await serve(engine, idle_minutes=0.005)
     client = await greeted(options)
     client.complete(1, passes=60)
+    await asyncio.sleep(0.9)
+    assert server.door.place.socket.exists()
     reply = await client.receive()
     assert (reply["kind"], reply["answer"]["steps"]) == ("answer", 60)
 
