@@ -3,14 +3,16 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMPS := $(VENV)/.stamps
+PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
+VSCODE := vscode-client
 
-.PHONY: try setup test test-slow check format clean
+.PHONY: try setup test test-slow test-editors test-vscode vscode check format clean
 
 try: setup
 	$(BIN)/remask doctor
 	$(BIN)/remask complete examples/cart.py --line 15 --column 21
-	$(BIN)/remask repair examples/broken_cart.py || true
-	@echo "Try it on a file of yours: $(BIN)/remask demo FILE --line L --column C"
+	$(BIN)/remask repair examples/broken_cart.py
+	@echo "Try it on a file of yours: $(BIN)/remask complete FILE --line L --column C, or $(BIN)/remask repair FILE"
 
 setup: $(STAMPS)/runtime
 
@@ -20,20 +22,41 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(STAMPS)/runtime: pyproject.toml $(VENV)/bin/python
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e .
+	$(PIP) -e .
 	@mkdir -p $(STAMPS) && touch $@
 
 $(STAMPS)/dev: $(STAMPS)/runtime
-	$(BIN)/python -m pip install -q --disable-pip-version-check -e '.[dev]'
+	$(PIP) -e '.[dev]'
+	@touch $@
+
+# torch, unless there is one already: a version that the training code is tested with.
+$(STAMPS)/train: $(STAMPS)/dev
+	$(BIN)/python -c 'import torch' 2>/dev/null || $(PIP) 'torch==2.13.0'
+	$(PIP) -e '.[train]'
 	@touch $@
 
 # What a change must pass: lint, format, types, tests. Minutes on two cores.
 test: check
-	$(BIN)/python -m pytest -m "not slow and not train"
+	$(BIN)/python -m pytest -m "not slow and not train and not editor"
 
-# What CI runs on top: long tests, and those that need torch (.[train]).
-test-slow: $(STAMPS)/dev
-	$(BIN)/python -m pytest -m "slow or train"
+# Long tests, and those that need torch.
+test-slow: $(STAMPS)/train
+	$(BIN)/python -m pytest -m "(slow or train) and not editor"
+
+# Real Neovim with the real server and model.
+test-editors: $(STAMPS)/dev
+	$(BIN)/python -m pytest -m editor
+
+# The extension: types, lint, unit tests, then a real VS Code. Needs Node.js and npm.
+$(VSCODE)/node_modules: $(VSCODE)/package-lock.json
+	npm ci --prefix $(VSCODE) --ignore-scripts --no-audit --no-fund
+	@touch $@
+
+vscode: setup $(VSCODE)/node_modules
+	cd $(VSCODE) && PATH="$(abspath $(BIN)):$$PATH" npm run package
+
+test-vscode: setup $(VSCODE)/node_modules
+	cd $(VSCODE) && PATH="$(abspath $(BIN)):$$PATH" npm test
 
 check: $(STAMPS)/dev
 	$(BIN)/ruff check .
