@@ -1,8 +1,9 @@
 """`remask bench serve`: many simulated editors on one engine, and a soak when it is given half an hour.
 
-Each editor types a file of the standard library at five characters a second from a random place, asks for a completion
-after every keystroke (the newest supersedes the older ones, as in a real editor), and now and then moves, saves a file
-into the workspace's memory, has a broken file repaired, or closes and opens again. Latency is from keystroke to answer;
+Each editor types a file of the standard library at five characters a second from a random place, in bursts with a
+second's thought between them, and asks for a completion after every keystroke (the newest supersedes the older ones, as
+in a real editor). Now and then it moves, saves a file into the workspace's memory, has a broken file repaired, or
+closes and opens again. Latency is from keystroke to answer;
 an empty answer at the deadline counts as none.
 """
 
@@ -32,6 +33,8 @@ from engine.types import CompleteRequest, RepairRequest
 
 MODULES = "argparse ast dataclasses inspect textwrap difflib tarfile zipfile pickle shutil tempfile".split()
 KEYSTROKE_SECONDS = 0.2
+THOUGHT_SECONDS = 1.0
+BURST = 8  # keystrokes between two thoughts, on average
 DEADLINE_SECONDS = 1.0
 WATCH_SECONDS = 2.0
 
@@ -144,7 +147,8 @@ class _Editor:
             self.asked.add(task)
             task.add_done_callback(self.asked.discard)
             await self._now_and_then()
-            await asyncio.sleep(max(0.0, started + KEYSTROKE_SECONDS - time.monotonic()))
+            thought = THOUGHT_SECONDS if self.dice.random() < 1 / BURST else 0.0
+            await asyncio.sleep(max(0.0, started + KEYSTROKE_SECONDS + thought - time.monotonic()))
         await asyncio.gather(*self.asked)
         await self.client.close()
 
