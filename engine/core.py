@@ -24,8 +24,18 @@ from engine.device import choose
 from engine.errors import BadRequestError
 from engine.memory import Memory, TokenStore
 from engine.repair import Repairer
+from engine.rewrite import Rewriter
 from engine.sampler import Observer, Sampler, Task, Writing
-from engine.types import CompleteAnswer, CompleteRequest, Completion, Repair, RepairAnswer, RepairRequest
+from engine.types import (
+    CompleteAnswer,
+    CompleteRequest,
+    Completion,
+    Repair,
+    RepairAnswer,
+    RepairRequest,
+    RewriteAnswer,
+    RewriteRequest,
+)
 from engine.verified import VerifiedSampler
 from engine.verify import Parser
 from engine.vocabulary import Vocabulary
@@ -76,6 +86,7 @@ class Engine:
         near = WindowBuilder(self.vocabulary, reserved, Budget(total=256, suffix=64))
         self.completer = Completer(self.vocabulary, windows, self.caches, chosen, denoise, parser, self.memory)
         self.repairer = Repairer(self.vocabulary, near, self.caches, chosen, denoise, parser)
+        self.rewriter = Rewriter(self.vocabulary, windows, self.caches, denoise, self.completer, parser)
         self.parser = parser
         _give_back_memory()
 
@@ -147,6 +158,16 @@ class Engine:
         started = time.perf_counter()
         answer = self.repairer.run(request, cancel or CancelToken(), observe)
         self.counters.repairs += 1
+        self._count(answer.steps, started)
+        return answer
+
+    def run_rewrite(
+        self, request: RewriteRequest, cancel: CancelToken | None = None, observe: Observer | None = None
+    ) -> RewriteAnswer:
+        """Answer with costs; raises `CancelledError`, `BadRequestError`."""
+        self._check(request.language, request.text)
+        started = time.perf_counter()
+        answer = self.rewriter.run(request, cancel or CancelToken(), observe)
         self._count(answer.steps, started)
         return answer
 

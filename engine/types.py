@@ -70,6 +70,23 @@ class RepairRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class RewriteRequest:
+    """What `Engine.run_rewrite` answers: `degree` says how much of `text[start:end]` goes back to noise.
+
+    "light", "half" or "full".
+    """
+
+    text: str
+    start: int
+    end: int
+    language: str
+    degree: str = "half"
+    path: str | None = None
+    seed: int = 0
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class CompleteAnswer:
     """Suggestions, best first, and what they cost.
 
@@ -97,4 +114,13 @@ class RepairAnswer:
     steps: int = 0
     alternatives: tuple[Repair, ...] = ()
     denoised: bool = False
+    timings_ms: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteAnswer:
+    """Another text for a selection, None when nothing else held up. `timings_ms` has `window`, `denoise`, `rank`."""
+
+    edit: Edit | None
+    steps: int = 0
     timings_ms: dict[str, float] = field(default_factory=dict)

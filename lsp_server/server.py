@@ -54,6 +54,10 @@ class Server(LanguageServer):
         """Show a warning to the person: for what only they can mend."""
         self.window_show_message(types.ShowMessageParams(types.MessageType.Warning, f"Remask: {text}"))
 
+    def inform(self, text: str) -> None:
+        """Tell the person something that they asked about."""
+        self.window_show_message(types.ShowMessageParams(types.MessageType.Info, f"Remask: {text}"))
+
     def report_server_error(self, error: Exception, source: type[PyglsError | JsonRpcException]) -> None:
         """Into the log: nobody can act on it in the middle of typing."""
         logger.error("%s: %s", source.__name__, error)

@@ -25,7 +25,14 @@ from engine.service.link import Link, LinkLostError
 from engine.service.options import EngineOptions
 from engine.service.place import Lock, Place, end_holder, find_place
 from engine.service.spawn import LOST_THE_RACE, last_words, spawn
-from engine.types import CompleteAnswer, CompleteRequest, RepairAnswer, RepairRequest
+from engine.types import (
+    CompleteAnswer,
+    CompleteRequest,
+    RepairAnswer,
+    RepairRequest,
+    RewriteAnswer,
+    RewriteRequest,
+)
 
 __all__ = ["EngineClient", "EngineOptions", "EngineState"]
 
@@ -111,6 +118,11 @@ class EngineClient:
         """A repair; it gives way to completions. Raises what `complete` raises when invoked."""
         message = {"kind": "repair", "document": document} | messages.request_to_wire(request)
         return messages.repair_answer(await self._invoke(message, request.deadline))
+
+    async def rewrite(self, request: RewriteRequest, *, document: str | None = None) -> RewriteAnswer:
+        """Another text for a selection. Raises what `complete` raises when invoked."""
+        message = {"kind": "rewrite", "document": document} | messages.request_to_wire(request)
+        return messages.rewrite_answer(await self._invoke(message, request.deadline))
 
     async def warm(self, request: CompleteRequest, *, document: str | None = None) -> None:
         """Prefill the context at a cursor before anyone asks; gives way to everything else. Never raises on purpose."""

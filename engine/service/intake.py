@@ -9,7 +9,7 @@ from engine.errors import BadRequestError
 from engine.service import messages
 from engine.service.frames import Message
 from engine.service.scheduler import Job, Rank
-from engine.types import CompleteRequest, RepairRequest
+from engine.types import CompleteRequest, RepairRequest, RewriteRequest
 
 
 def job_from(message: Message, owner: Hashable, send: Callable[[Message], None], size: int) -> Job:
@@ -30,6 +30,8 @@ def _body(kind: str, message: Message) -> tuple[Rank, Any]:
         return rank, messages.request_from_wire(CompleteRequest, message)
     if kind == "repair":
         return Rank.REPAIR, messages.request_from_wire(RepairRequest, message)
+    if kind == "rewrite":
+        return Rank.INVOKED, messages.request_from_wire(RewriteRequest, message)
     if kind == "warm":
         return Rank.WARM, messages.request_from_wire(CompleteRequest, message)
     if kind == "remember":

@@ -15,12 +15,22 @@ from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hin
 from engine import errors
 from engine.errors import BadRequestError, RemaskError
 from engine.service.frames import Message
-from engine.types import CompleteAnswer, CompleteRequest, Completion, Edit, Repair, RepairAnswer, RepairRequest
+from engine.types import (
+    CompleteAnswer,
+    CompleteRequest,
+    Completion,
+    Edit,
+    Repair,
+    RepairAnswer,
+    RepairRequest,
+    RewriteAnswer,
+    RewriteRequest,
+)
 
 MAX_SECONDS = 3600.0
 
 Data = TypeVar("Data")
-Request = CompleteRequest | RepairRequest
+Request = CompleteRequest | RepairRequest | RewriteRequest
 
 
 def request_to_wire(request: Request) -> Message:
@@ -60,7 +70,7 @@ def seconds(message: Message) -> float:
     return min(max(float(value), 0.0), MAX_SECONDS)
 
 
-def answer_to_wire(answer: CompleteAnswer | RepairAnswer) -> Message:
+def answer_to_wire(answer: CompleteAnswer | RepairAnswer | RewriteAnswer) -> Message:
     """Plain maps, all the way down."""
     return asdict(answer)
 
@@ -78,6 +88,13 @@ def repair_answer(raw: Message) -> RepairAnswer:
     known["repair"] = _repair(raw["repair"])
     known["alternatives"] = tuple(_repair(other) for other in raw.get("alternatives", ()))
     return RepairAnswer(**known)
+
+
+def rewrite_answer(raw: Message) -> RewriteAnswer:
+    """What `answer_to_wire` made of a `RewriteAnswer`; fields of a newer engine are left out."""
+    known = _known(RewriteAnswer, raw)
+    known["edit"] = Edit(**_known(Edit, raw["edit"])) if raw.get("edit") is not None else None
+    return RewriteAnswer(**known)
 
 
 def _repair(raw: Message) -> Repair:

@@ -119,6 +119,8 @@ class Worker:
             return messages.answer_to_wire(engine.run_complete(request, job.cancel, observe))
         if job.kind == "repair":
             return messages.answer_to_wire(engine.run_repair(replace(job.body, deadline=job.deadline), job.cancel))
+        if job.kind == "rewrite":
+            return messages.answer_to_wire(engine.run_rewrite(replace(job.body, deadline=job.deadline), job.cancel))
         if job.kind == "remember":
             engine.remember(*job.body)
         elif job.kind == "forget":

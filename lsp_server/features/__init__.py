@@ -13,6 +13,7 @@ from lsp_server.features import (
     fingerprint,
     inline_completion,
     lifecycle,
+    rewrite,
     text_sync,
     watched_files,
 )
@@ -25,6 +26,7 @@ MODULES = (
     text_sync,
     inline_completion,
     code_action,
+    rewrite,
     configuration,
     watched_files,
     commands,

@@ -1,4 +1,7 @@
-"""textDocument/codeAction: verified fixes, known before they are asked for; this request never computes anything."""
+"""textDocument/codeAction: verified fixes, known before they are asked for, and offers to rewrite a selection.
+
+This request never computes anything: editors send it on every move of the cursor and before saving.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from lsprotocol import types
 from lsp_server.diagnosis import SOURCE
 from lsp_server.documents import Snapshot
 from lsp_server.edits import workspace_edit
+from lsp_server.features import rewrite
 from lsp_server.features.handling import request
 from lsp_server.fixes import Fix
 
@@ -22,7 +26,8 @@ FIX_ALL = "source.fixAll.remask"
 
 def register(server: Server) -> None:
     """Register the request."""
-    options = types.CodeActionOptions(code_action_kinds=[types.CodeActionKind.QuickFix, FIX_ALL])
+    kinds = [types.CodeActionKind.QuickFix, FIX_ALL, *(f"{rewrite.KIND}.{degree}" for degree in rewrite.DEGREES)]
+    options = types.CodeActionOptions(code_action_kinds=kinds, resolve_provider=True)
     request(server, types.TEXT_DOCUMENT_CODE_ACTION, code_action, list, options)
 
 
@@ -51,6 +56,9 @@ async def code_action(session: Session, params: types.CodeActionParams) -> list[
     if whole is not None and wanted(FIX_ALL, params.context.only, unasked=False):
         edit = workspace_edit(snapshot, whole.edits, capabilities)
         found.append(types.CodeAction(f"Remask: {whole.title}", kind=FIX_ALL, edit=edit))
+    if start < end:
+        rewrites = rewrite.offers(session, snapshot, start, end)
+        found += [action for action in rewrites if wanted(str(action.kind), params.context.only)]
     return found
 
 

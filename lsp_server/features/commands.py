@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import grammars
 from engine.errors import RemaskError
 from lsp_server import counters
+from lsp_server.features import rewrite
 
 if TYPE_CHECKING:
     from lsp_server.server import Server
@@ -118,4 +119,5 @@ COMMANDS: dict[str, Callable[..., Awaitable[object]]] = {
     "remask.doctor": doctor,
     ACCEPTED: accepted,
     "remask.partlyAccepted": partly_accepted,
+    rewrite.COMMAND: rewrite.apply,
 }
