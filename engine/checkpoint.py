@@ -195,6 +195,24 @@ class Checkpoint:
         scale = np.maximum(np.abs(weight).max(axis=1) / 127.0, 1e-12).astype(np.float32)
         return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.int8), scale
 
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, without reading it."""
+        return tuple(self._open(self._where[name]).get_slice(name).get_shape())
+
+    def stripes(self, name: str, rows: int) -> Iterator[Array]:
+        """A matrix as fp32, `rows` rows at a time, each a fresh array: a head as a whole would take 100 MB."""
+        weight = self.raw(name)
+        scale = self.raw(name.removesuffix("weight") + "scale") if weight.dtype == np.int8 else None
+        for at in range(0, len(weight), rows):
+            stripe = weight[at : at + rows].astype(np.float32)
+            if scale is not None:
+                stripe *= scale[at : at + rows, None]
+            yield stripe
+
+    def heaviest(self, name: str) -> Array:
+        """The largest magnitude in each column of a matrix, (columns,)."""
+        return np.maximum.reduce([np.abs(s).max(axis=0) for s in self.stripes(name, 4096)])
+
     def dense(self, name: str) -> Array:
         """A tensor as fp32."""
         weight = self.raw(name)

@@ -7,67 +7,120 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from engine.checkpoint import Array, Checkpoint
+from engine import activations
+from engine.checkpoint import Array, Checkpoint, ModelConfig
 from engine.device import Device
 from engine.errors import ModelError
 from engine.graph import GraphBuilder, Precision
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 640  # slots: the 448-token window, a middle of 128, and scratch for drafts
+CAPACITY = 640  # slots at most: the 448-token window, a middle of 128, and scratch for drafts
+STEP = 128  # slots a cache grows by: attention costs what the cache can hold, not what it holds
 HIDDEN = np.float32(-1e30)
-RESULTS = ("top_ids", "top_logprobs", "entropy", "logprobs_base", "logits")
+RESULTS = ("top_ids", "top_logprobs", "logprobs_base", "end_logprobs", "logits")
 
 Ints = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+class HostEntropies:
+    """Entropies of rows of logits (R, vocab) with `base` (R,): H = log Z - sum(p * logit), no logs of small numbers."""
+
+    def __init__(self, logits: Floats, base: Floats) -> None:
+        self._logits = logits
+        self._base = base
+
+    def __getitem__(self, row: int) -> float:
+        logits, base = self._logits[row], self._base[row]
+        return float(base - np.dot(np.exp(logits - base), logits))
+
+
 class Prediction:
     """What a forward pass says about each wanted row: the token that follows it (the shift is kept).
 
-    `top_ids` and `top_logprobs` (R, TOP) best first, `entropy` (R,) in nats, `base` (R,) with
-    `logprob = logit - base`, `logits` (R, vocab).
+    `top_ids` and `top_logprobs` (R, TOP) best first, `base` (R,) with
+    `logprob = logit - base`, `end_logprobs` (R,) of `<end>`; `logits` (R, vocab) stay on the device until asked for.
     """
 
-    top_ids: Ints
-    top_logprobs: npt.NDArray[np.float32]
-    entropy: npt.NDArray[np.float32]
-    base: npt.NDArray[np.float32]
-    logits: npt.NDArray[np.float32]
+    def __init__(self, end: int, outputs: dict[str, ort.OrtValue]) -> None:
+        self.end = end
+        self.top_ids: Ints = outputs["top_ids"].numpy()
+        self.top_logprobs: Floats = outputs["top_logprobs"].numpy()
+        self.base: Floats = outputs["logprobs_base"].numpy()
+        self.end_logprobs: Floats = outputs["end_logprobs"].numpy()
+        self._outputs = outputs
+
+    @cached_property
+    def logits(self) -> Floats:
+        """All logits, copied from the device."""
+        values: Floats = self._outputs["logits"].numpy()
+        return values
+
+    @cached_property
+    def entropy(self) -> Floats | HostEntropies:
+        """Entropies by row, in nats: from the device, or computed row by row when asked for."""
+        if "entropy" in self._outputs:
+            values: Floats = self._outputs["entropy"].numpy()
+            return values
+        return HostEntropies(self.logits, self.base)
 
     def logprob(self, row: int, token: int) -> float:
         """The log-probability of one token at one row."""
+        if token == self.end:
+            return float(self.end_logprobs[row])
+        if (at := np.flatnonzero(self.top_ids[row] == token)).size:
+            return float(self.top_logprobs[row, at[0]])
         return float(self.logits[row, token] - self.base[row])
 
 
 class Cache:
-    """Keys and values of a batch of sequences, bound once to the graph as input and output.
+    """Keys and values of a batch of sequences, bound to the graph as input and output at once.
 
     `tokens` are the committed ids of each sequence: slot i holds the exact causal keys and values of token i. What lies
-    beyond is scratch.
+    beyond is scratch. `capacity` slots are allocated, and more when `reserve` is told to.
     """
 
-    def __init__(self, session: ort.InferenceSession, config_shapes: list[tuple[int, ...]], dtype: type, device: str):
+    def __init__(self, session: ort.InferenceSession, config: ModelConfig, batch: int, dtype: type, device: str):
         self.binding = session.io_binding()
-        self.tokens: list[list[int]] = [[] for _ in range(config_shapes[0][0])]
-        self._values = []
-        for i in range(len(config_shapes) // 2):
-            for name, shape in (("key", config_shapes[2 * i]), ("value", config_shapes[2 * i + 1])):
-                value = ort.OrtValue.ortvalue_from_numpy(np.zeros(shape, dtype), device, 0)
-                self._values.append(value)
-                self.binding.bind_ortvalue_input(f"{name}.{i}", value)
-                self.binding.bind_ortvalue_output(f"{name}.{i}.out", value)
+        self.tokens: list[list[int]] = [[] for _ in range(batch)]
+        self.capacity = 0
+        self._names = [f"{part}.{i}" for i in range(config.layers) for part in ("key", "value")]
+        self._shape = (batch, config.kv_heads, 0, config.head_dim)
+        self._dtype = dtype
+        self._device = device
+        self._values: list[ort.OrtValue] = []
+
+    def reserve(self, slots: int) -> None:
+        """Make room for `slots`, keeping what is there."""
+        if slots <= self.capacity:
+            return
+        batch, heads, _, dim = self._shape
+        grown = []
+        for i, name in enumerate(self._names):
+            array: Array = np.zeros((batch, heads, slots, dim), self._dtype)
+            if self._values:
+                array[:, :, : self.capacity] = self._values[i].numpy()
+            value = ort.OrtValue.ortvalue_from_numpy(array, self._device, 0)
+            self.binding.bind_ortvalue_input(name, value)
+            self.binding.bind_ortvalue_output(name + ".out", value)
+            grown.append(value)
+        self._values, self.capacity = grown, slots
 
     @property
     def bytes(self) -> int:
         """Memory the keys and values take."""
-        return sum(int(np.prod(v.shape())) * (2 if "16" in v.data_type() else 4) for v in self._values)
+        return len(self._values) * int(np.prod(self._shape[:2])) * self.capacity * self._shape[3] * self._itemsize
+
+    @property
+    def _itemsize(self) -> int:
+        return int(np.dtype(self._dtype).itemsize)
 
 
 class Denoiser:
@@ -85,8 +138,13 @@ class Denoiser:
         self.config = checkpoint.config
         self.capacity = capacity
         self.device = device
-        self.precision: Precision = precision or ("fp16" if device.name == "cuda" else "int8")
         self.passes = 0
+        # Rounding activations to a scale a token needs to know which channels are large.
+        self._activations = activations.read(checkpoint.folder)
+        self._processor: Precision = "int8" if self._activations is not None else "int8-blocks"
+        if precision is not None and precision != "fp16":
+            self._processor = precision
+        self.precision: Precision = precision or ("fp16" if device.name == "cuda" else self._processor)
         try:
             self._session = self._open(device, spin)
         except ModelError:
@@ -97,17 +155,18 @@ class Denoiser:
             log.warning("CUDA failed (%s), using the processor", failure)
             reason = f"CUDA failed: {str(failure).splitlines()[0]}"
             self.device = Device("cpu", reason, device.threads)
-            self.precision = precision if precision in ("fp32", "int8") else "int8"
+            self.precision = self._processor
             self._session = self._open(self.device, spin)
         if device.name == "cuda" and self._session.get_providers()[0] != "CUDAExecutionProvider":
             # ONNX Runtime falls back by itself with a warning; say so, and do not run fp16 on a processor.
             self.device = Device("cpu", "ONNX Runtime could not start its CUDA provider", device.threads)
-            self.precision = precision if precision in ("fp32", "int8") else "int8"
+            self.precision = self._processor
             self._session = self._open(self.device, spin)
 
     def _open(self, device: Device, spin: bool) -> ort.InferenceSession:
-        model, weights = GraphBuilder(self.checkpoint, self.precision, self.capacity).build()
+        model, weights = GraphBuilder(self.checkpoint, self.precision, self.capacity, self._activations).build()
         self.checkpoint.release()
+        self._results = RESULTS + (("entropy",) if self.precision == "fp16" else ())
         options = ort.SessionOptions()
         options.intra_op_num_threads = device.threads
         options.log_severity_level = 3
@@ -119,27 +178,29 @@ class Denoiser:
 
     def new_cache(self, batch: int = 1) -> Cache:
         """An empty cache for `batch` sequences."""
-        c = self.config
-        key = (batch, c.kv_heads, c.head_dim, self.capacity)
-        value = (batch, c.kv_heads, self.capacity, c.head_dim)
         dtype = np.float16 if self.precision == "fp16" else np.float32
-        return Cache(self._session, [key, value] * c.layers, dtype, self.device.name)
+        cache = Cache(self._session, self.config, batch, dtype, self.device.name)
+        # A GPU has the memory, and wants addresses that stay; a processor pays for every slot in every pass.
+        cache.reserve(self.capacity if self.device.name == "cuda" else min(STEP, self.capacity))
+        return cache
 
     def forward(self, cache: Cache, ids: Array, positions: Array, slots: Array, sees: Array, rows: Array) -> Prediction:
         """One pass. ids, positions, slots (B, T); sees bool (B, T, slots up to any S <= capacity); rows (R,) of B*T."""
-        mask = np.full((*ids.shape, self.capacity), HIDDEN, dtype=np.float32)
+        needed = max(sees.shape[2], int(slots.max()) + 1)
+        cache.reserve(min(-(-needed // STEP) * STEP, self.capacity))
+        mask = np.full((*ids.shape, cache.capacity), HIDDEN, dtype=np.float32)
         mask[:, :, : sees.shape[2]][sees] = 0.0
         binding = cache.binding
         for name, array in (("ids", ids), ("positions", positions), ("slots", slots), ("rows", rows)):
             binding.bind_cpu_input(name, np.ascontiguousarray(array, dtype=np.int64))
         binding.bind_cpu_input("mask", mask)
-        for name in RESULTS:
-            binding.bind_output(name)
+        for name in self._results:
+            binding.bind_output(name, self.device.name if name == "logits" else "cpu")
         self._session.run_with_iobinding(binding)
         self.passes += 1
         # Outputs come in the order they were first bound in: the cache's own, then these.
-        top_ids, top_logprobs, entropy, base, logits = (v.numpy() for v in binding.get_outputs()[-len(RESULTS) :])
-        return Prediction(top_ids, top_logprobs, entropy, base, logits)
+        outputs = binding.get_outputs()[-len(self._results) :]
+        return Prediction(self.config.reserved.end, dict(zip(self._results, outputs, strict=True)))
 
     def causal(self, cache: Cache, ids: Sequence[int], start: int, rows: Sequence[int]) -> Prediction:
         """One sequence's tokens `ids` at positions `start`…, each seeing itself and what is before it."""

@@ -5,22 +5,25 @@ its own row of the attention mask, so what a row may see is decided by the host 
 Block Decoding, arXiv 2509.04185; TiDAR, arXiv 2511.08923).
 
 The cache has a fixed capacity and is bound once as input *and* output: `ScatterElements` writes the new keys and values
-into it in place, and attention runs over the whole capacity. Three things follow. Nothing is concatenated or copied
+into it in place, and attention runs over the whole capacity, which is a dimension that the host chooses (in steps of
+128: the sums of a kernel then split where they always split). Three things follow. Nothing is concatenated or copied
 between steps. Query heads that share a key head are stacked as rows instead of repeating the keys. And the sum over
 keys has one order whatever was cached before, so a token's output is the same bits cold, warm or prefilled in chunks.
 
-Inputs (B sequences, T rows, C slots, R rows with a loss):
+Inputs (B sequences, T rows, C slots, R rows that are read):
     ids, positions, slots  int64 (B, T)
     mask                   fp32 (B, T, C), 0 where a row sees a slot and a large negative number elsewhere
     rows                   int64 (R,), indices into B*T of the rows whose prediction is wanted
-    key.{i}                (B, kv_heads, head_dim, C); value.{i} (B, kv_heads, C, head_dim), updated in place
+    key.{i}, value.{i}     (B, kv_heads, C, head_dim), updated in place
 Outputs:
-    top_ids, top_logprobs  (R, TOP) best first; entropy (R,) nats; logprobs_base (R,) the log of the softmax's sum
+    top_ids, top_logprobs  (R, TOP) best first; logprobs_base (R,) the log of the softmax's sum
+    end_logprobs           (R,) of `<end>`; entropy (R,) nats, in the graph for GPUs only
     logits                 fp32 (R, vocab)
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -28,22 +31,30 @@ import onnx
 from onnx import TensorProto, helper
 
 from engine.checkpoint import Array, Checkpoint
+from engine.products import BLOCK, STRIPE, pack_int4, pack_int8, requantise, zero_point
 
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int8-blocks", "int4-blocks"]
 
 TOP = 8
-BLOCK = 64  # columns that share a scale in MatMulNBits
 MICROSOFT = "com.microsoft"
 
 
 class GraphBuilder:
     """Collects nodes and weights; `build` gives the model without weights and the weights by name."""
 
-    def __init__(self, checkpoint: Checkpoint, precision: Precision, capacity: int) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        precision: Precision,
+        positions: int,
+        activations: dict[str, Array] | None = None,
+    ) -> None:
+        """`positions` is how many the rotary tables hold; `activations` the largest input of each product (int8)."""
         self.checkpoint = checkpoint
         self.config = checkpoint.config
         self.precision = precision
-        self.capacity = capacity
+        self.positions = positions
+        self.activations = activations or {}
         self.kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT
         self.float = np.float16 if precision == "fp16" else np.float32
         self.nodes: list[onnx.NodeProto] = []
@@ -66,48 +77,86 @@ class GraphBuilder:
         self.weights[name] = np.ascontiguousarray(value)
         return name
 
-    def linear(self, x: str, matrices: list[str], out: str, scale: dict[str, float] | None = None) -> str:
-        """`x @ concat(matrices).T`, as one product; `scale` multiplies single matrices."""
-        factors = [(scale or {}).get(m, 1.0) for m in matrices]
+    def linear(
+        self, x: str, matrices: list[str], out: str, rows: Array | None = None, columns: Array | None = None
+    ) -> str:
+        """`x @ concat(matrices).T`, as one product; `rows` and `columns` scale the rows and columns of the whole."""
         if self.precision == "int8":
-            parts = [self.checkpoint.quantised(m) for m in matrices]
-            rows = np.concatenate([p[0] for p in parts])
-            scales = np.concatenate([p[1] * np.float32(f) for p, f in zip(parts, factors, strict=True)])
-            n, k = rows.shape
-            packed = pack_rows(rows)
-            blocks = packed.shape[1]
-            y = self.node(
-                "MatMulNBits",
-                [
-                    x,
-                    self.weight(out + ".packed", packed),
-                    self.weight(out + ".scales", np.repeat(scales, blocks).reshape(n, blocks)),
-                ],
-                out,
-                MICROSOFT,
-                K=k,
-                N=n,
-                bits=8,
-                block_size=BLOCK,
-                accuracy_level=4,
-            )
-        else:
-            dense = np.concatenate(
-                [self.checkpoint.dense(m) * np.float32(f) for m, f in zip(matrices, factors, strict=True)]
-            )
+            y = self._rows(x, matrices, out, rows, columns)
+        elif self.precision in ("fp32", "fp16"):
+            dense = np.concatenate([self.checkpoint.dense(m) for m in matrices])
+            if rows is not None:
+                dense *= rows[:, None]
             y = self.node("MatMul", [x, self.weight(out + ".weight", dense.T.astype(self.float))], out)
+        else:
+            y = self._blocks(x, matrices, out, rows)
         biases = [m.removesuffix("weight") + "bias" for m in matrices]
         if all(self.checkpoint.has(b) for b in biases):
-            bias = np.concatenate(
-                [self.checkpoint.dense(b) * np.float32(f) for b, f in zip(biases, factors, strict=True)]
-            )
+            bias = np.concatenate([self.checkpoint.dense(b) for b in biases])
+            if rows is not None:
+                bias *= rows
             y = self.node("Add", [y, self.weight(out + ".bias", bias.astype(self.float))], out + ".biased")
         return y
+
+    def _rows(self, x: str, matrices: list[str], out: str, rows: Array | None, columns: Array | None) -> str:
+        """Activations and weights int8: x / max|x| of each token, times 127, against weights as `zero_point` says."""
+        n = sum(self.checkpoint.shape(m)[0] for m in matrices)
+        k = self.checkpoint.shape(matrices[0])[1]
+
+        def stripes() -> Iterator[Array]:
+            at = 0
+            for matrix in matrices:
+                for stripe in self.checkpoint.stripes(matrix, STRIPE):
+                    if rows is not None:
+                        stripe *= rows[at : at + len(stripe), None]
+                    if columns is not None:
+                        stripe *= columns
+                    at += len(stripe)
+                    yield stripe
+
+        turned, scales = requantise(stripes(), n, k)
+        step, middle = self.constant("step", 1 / 127, np.float32), self.constant("middle.value", 128, np.uint8)
+        size = self.node("Abs", [x], out + ".abs")
+        largest = self.node("ReduceMax", [size, self.constant("last", [-1])], out + ".largest", keepdims=1)
+        unit = self.node("Div", [x, largest], out + ".unit")
+        rounded = self.node("QuantizeLinear", [unit, step, middle], out + ".rounded")
+        weights = [self.weight(out + ".weight", turned), step, self.weight(out + ".scales", scales)]
+        zeros = [middle, self.constant("zero.weight", zero_point(), turned.dtype)]
+        whole = self.node("MatMulIntegerToFloat", [rounded, *weights, *zeros], out + ".unit.out", MICROSOFT)
+        return self.node("Mul", [whole, largest], out)
+
+    def _blocks(self, x: str, matrices: list[str], out: str, rows: Array | None) -> str:
+        """Weights int8 or int4 in blocks of columns, activations int8 in the same blocks."""
+        parts = [self.checkpoint.quantised(m) for m in matrices]
+        weights, scales = np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+        if rows is not None:
+            scales = scales * rows
+        n, k = weights.shape
+        if self.precision == "int4-blocks":
+            packed, block_scales = pack_int4(weights, scales)
+        else:
+            packed = pack_int8(weights)
+            block_scales = np.repeat(scales, packed.shape[1]).reshape(n, -1)
+        inputs = [x, self.weight(out + ".packed", packed), self.weight(out + ".scales", block_scales)]
+        bits = 4 if self.precision == "int4-blocks" else 8
+        how = {"bits": bits, "block_size": BLOCK, "accuracy_level": 4}
+        return self.node("MatMulNBits", inputs, out, MICROSOFT, K=k, N=n, **how)
+
+    def smooth(self, product: str, matrices: list[str], group: int = 1) -> Array | None:
+        """Divisors of a product's input channels; `group` heads of channels that come from one head share theirs."""
+        if self.precision != "int8" or product not in self.activations:
+            return None
+        largest = self.activations[product]
+        heaviest = np.maximum.reduce([self.checkpoint.heaviest(m) for m in matrices])
+        if group > 1:
+            shape = (self.config.kv_heads, group, self.config.head_dim)
+            largest, heaviest = (a.reshape(shape).max(axis=1).reshape(-1) for a in (largest, heaviest))
+        return smoothing(largest, heaviest)
 
     def embed(self) -> str:
         """Rows of the embedding for `ids`: (B, T, hidden)."""
         name = "model.embed_tokens.weight"
-        if self.precision != "int8":
+        if self.precision in ("fp32", "fp16"):
             return self.node(
                 "Gather", [self.weight("embedding", self.checkpoint.dense(name).astype(self.float)), "ids"], "embedded"
             )
@@ -117,54 +166,56 @@ class GraphBuilder:
         wide = self.node("Cast", [picked], "embedded.wide", to=self.kind)
         return self.node("Mul", [wide, scale], "embedded")
 
-    def norm_weight(self, name: str) -> str:
-        """An RMSNorm's weight."""
-        return self.weight(name, self.checkpoint.dense(name).astype(self.float))
+    def norm_weight(self, name: str, divisors: Array | None = None) -> str:
+        """An RMSNorm's weight, with the divisors of the product behind it."""
+        weight = self.checkpoint.dense(name)
+        return self.weight(name, (weight if divisors is None else weight / divisors).astype(self.float))
 
     def shared(self) -> None:
-        """What all layers use alike: scatter indices and the mask for stacked query heads."""
+        """What all layers use alike: scatter indices, and the mask for stacked query heads."""
         c = self.config
-        group = c.heads // c.kv_heads
+        self.constant("kv", [c.kv_heads])
+        self.constant("dim", [c.head_dim])
         self.node("Shape", ["ids"], "shape")
         self.node("Gather", ["shape", self.constant("zero", [0])], "batch", axis=0)
         self.node("Gather", ["shape", self.constant("one", [1])], "length", axis=0)
-        self.constant("kv", [c.kv_heads])
-        self.constant("dim", [c.head_dim])
-        self.node("Concat", ["batch", "kv", "dim", "length"], "key.shape", axis=0)
-        self.node("Concat", ["batch", "kv", "length", "dim"], "value.shape", axis=0)
-        self.node("Unsqueeze", ["slots", self.constant("axes12", [1, 2])], "slots.key")
+        self.node("Shape", ["mask"], "mask.size")
+        self.node("Gather", ["mask.size", self.constant("two", [2])], "capacity", axis=0)
+        self.node("Concat", ["batch", "kv", "length", "dim"], "written.shape", axis=0)
         self.node("Unsqueeze", ["slots", self.constant("axes13", [1, 3])], "slots.value")
-        self.node("Expand", ["slots.key", "key.shape"], "key.indices")
-        self.node("Expand", ["slots.value", "value.shape"], "value.indices")
-        self.node("Concat", ["batch", self.constant("group", [group]), "length", "capacity"], "mask.shape", axis=0)
-        self.constant("capacity", [self.capacity])
+        self.node("Expand", ["slots.value", "written.shape"], "written")
+        # (B, T, C) -> (B, 1, G*T, C), for the G query heads that are stacked on a key head.
+        self.constant("group", [c.heads // c.kv_heads])
+        self.node("Concat", ["batch", "group", "length", "capacity"], "mask.shape", axis=0)
         self.node("Unsqueeze", ["mask", "one"], "mask.grouped")
         self.node("Expand", ["mask.grouped", "mask.shape"], "mask.stacked")
-        self.constant("mask.rows", [0, 1, -1, self.capacity])
+        self.node("Concat", ["batch", "one", self.constant("rest", [-1]), "capacity"], "mask.rows", axis=0)
         flat = self.node("Reshape", ["mask.stacked", "mask.rows"], "mask.flat")
         if self.precision == "fp16":
             flat = self.node("Cast", [flat], "mask.half", to=self.kind)
         self.mask = flat
-        # (B, G, T, C) -> (B, 1, G*T, C): copying the batch axis (0) keeps one reshape for any B.
+        self.constant("heads.all", [c.heads])
+        self.node("Concat", ["batch", "heads.all", "length", "dim"], "mixed.shape", axis=0)
 
     def rotary(self) -> None:
-        """Cosines and sines for every position a cache can hold (RoFormer, arXiv 2104.09864; rotate-half)."""
+        """Cosines and sines for every position (RoFormer, arXiv 2104.09864; rotate-half)."""
         c = self.config
         inverse = 1.0 / (c.rope_theta ** (np.arange(0, c.head_dim, 2, dtype=np.float64) / c.head_dim))
-        angles = np.arange(self.capacity, dtype=np.float64)[:, None] * inverse[None]
+        angles = np.arange(self.positions, dtype=np.float64)[:, None] * inverse[None]
         self.weight("rope.cos", np.cos(angles).astype(self.float))
         self.weight("rope.sin", np.sin(angles).astype(self.float))
 
-    def attention(self, x: str, i: int) -> str:
+    def attention(self, x: str, i: int, divisors: Array | None) -> str:
         """Grouped-query attention of T rows over the whole cache: (B, T, hidden) -> (B, T, hidden)."""
         c, at, n = self.config, f"model.layers.{i}.self_attn.", f"attention.{i}."
         q, kv, both = c.heads * c.head_dim, c.kv_heads * c.head_dim, c.heads + c.kv_heads
-        qkv = self.linear(
-            x,
-            [at + f"{p}_proj.weight" for p in "qkv"],
-            n + "qkv",
-            {at + "q_proj.weight": float(c.head_dim) ** -0.5},
-        )
+        group = c.heads // c.kv_heads
+        spread = self.smooth(n + "out", [at + "o_proj.weight"], group)
+        factors = np.ones(q + 2 * kv, dtype=np.float32)
+        factors[:q] = float(c.head_dim) ** -0.5
+        if spread is not None:
+            factors[q + kv :] /= spread
+        qkv = self.linear(x, [at + f"{p}_proj.weight" for p in "qkv"], n + "qkv", rows=factors, columns=divisors)
         self.node("Split", [qkv, self.constant("split.qk_v", [q + kv, kv])], [n + "qk", n + "v"], axis=2)
         turned = self.node(
             "RotaryEmbedding",
@@ -181,116 +232,126 @@ class GraphBuilder:
         rows = self.node(
             "Reshape", [n + "q", self.constant("rows.shape", [0, c.kv_heads, -1, c.head_dim])], n + "q.rows"
         )
-        keys = self.node("Transpose", [n + "k"], n + "k.t", perm=[0, 1, 3, 2])
         values = self.node("Reshape", [n + "v", self.constant("value.heads", [0, 0, c.kv_heads, c.head_dim])], n + "v4")
         values = self.node("Transpose", [values], n + "v.t", perm=[0, 2, 1, 3])
-        all_keys = self.node("ScatterElements", [f"key.{i}", "key.indices", keys], f"key.{i}.out", axis=3)
-        all_values = self.node("ScatterElements", [f"value.{i}", "value.indices", values], f"value.{i}.out", axis=2)
-        scores = self.node("MatMul", [rows, all_keys], n + "scores")
+        all_keys = self.node("ScatterElements", [f"key.{i}", "written", n + "k"], f"key.{i}.out", axis=2)
+        all_values = self.node("ScatterElements", [f"value.{i}", "written", values], f"value.{i}.out", axis=2)
+        scores = self.node("FusedMatMul", [rows, all_keys], n + "scores", MICROSOFT, transB=1)
         scores = self.node("Add", [scores, self.mask], n + "masked")
         weights = self.node("Softmax", [scores], n + "softmax", axis=-1)
         mixed = self.node("MatMul", [weights, all_values], n + "mixed")
         mixed = self.node("Reshape", [mixed, "mixed.shape"], n + "mixed.heads")
         mixed = self.node("Transpose", [mixed], n + "mixed.t", perm=[0, 2, 1, 3])
         mixed = self.node("Reshape", [mixed, self.constant("flat.shape", [0, 0, q])], n + "mixed.flat")
-        return self.linear(mixed, [at + "o_proj.weight"], n + "out")
+        if spread is not None:
+            spread = np.repeat(spread.reshape(c.kv_heads, 1, c.head_dim), group, axis=1).reshape(-1)
+        return self.linear(mixed, [at + "o_proj.weight"], n + "out", columns=spread)
 
-    def mlp(self, x: str, i: int) -> str:
+    def mlp(self, x: str, i: int, divisors: Array | None) -> str:
         """SwiGLU: (B, T, hidden) -> (B, T, hidden)."""
         at, n = f"model.layers.{i}.mlp.", f"mlp.{i}."
-        both = self.linear(x, [at + "gate_proj.weight", at + "up_proj.weight"], n + "both")
         size = self.config.intermediate
+        spread = self.smooth(n + "out", [at + "down_proj.weight"])
+        factors = None if spread is None else np.concatenate([np.ones(size, np.float32), 1.0 / spread])
+        matrices = [at + "gate_proj.weight", at + "up_proj.weight"]
+        both = self.linear(x, matrices, n + "both", rows=factors, columns=divisors)
         self.node("Split", [both, self.constant("split.mlp", [size, size])], [n + "gate", n + "up"], axis=2)
         gate = self.node("QuickGelu", [n + "gate"], n + "silu", MICROSOFT, alpha=1.0)
-        return self.linear(self.node("Mul", [gate, n + "up"], n + "product"), [at + "down_proj.weight"], n + "out")
+        product = self.node("Mul", [gate, n + "up"], n + "product")
+        return self.linear(product, [at + "down_proj.weight"], n + "out", columns=spread)
 
     def head(self, x: str, residual: str) -> None:
         """Final norm and vocabulary head on the wanted rows, and what a sampler reads of them."""
         c = self.config
+        name = "model.embed_tokens.weight" if c.tied else "lm_head.weight"
+        divisors = self.smooth("logits", [name])
         hidden = self.node("Add", [x, residual], "hidden")
         flat = self.node("Reshape", [hidden, self.constant("hidden.rows", [-1, c.hidden])], "hidden.flat")
         picked = self.node("Gather", [flat, "rows"], "hidden.picked", axis=0)
         normed = self.node(
             "SimplifiedLayerNormalization",
-            [picked, self.norm_weight("model.norm.weight")],
+            [picked, self.norm_weight("model.norm.weight", divisors)],
             "hidden.normed",
             axis=-1,
             epsilon=c.eps,
         )
-        name = "model.embed_tokens.weight" if c.tied else "lm_head.weight"
-        logits = self.linear(normed, [name], "logits" if self.precision != "fp16" else "logits.half")
-        if self.precision == "fp16":
+        half = self.precision == "fp16"
+        logits = self.linear(normed, [name], "logits.half" if half else "logits", columns=divisors)
+        if half:
             self.node("Cast", [logits], "logits", to=TensorProto.FLOAT)
-        last = self.constant("last", [-1])
-        base = self.node("ReduceLogSumExp", ["logits", last], "logprobs_base", keepdims=0)
-        self.node("TopK", ["logits", self.constant("top", [TOP])], ["top_logits", "top_ids"], axis=-1)
-        column = self.node("Unsqueeze", [base, last], "base.column")
-        self.node("Sub", ["top_logits", column], "top_logprobs")
-        # H = log Z - sum(p * logit): one softmax, no logarithm of small numbers.
         chances = self.node("Softmax", ["logits"], "chances", axis=-1)
+        self.node("TopK", ["logits", self.constant("top", [TOP])], ["top_logits", "top_ids"], axis=-1)
+        # log Z = best logit - log of its chance, which is never small: no second sum over the vocabulary.
+        first = self.constant("first", [0])
+        best = self.node("Gather", ["top_logits", first], "best.logit", axis=1)
+        best_id = self.node("Gather", ["top_ids", first], "best.id", axis=1)
+        chance = self.node("GatherElements", [chances, best_id], "best.chance", axis=1)
+        base = self.node("Sub", [best, self.node("Log", [chance], "best.logprob")], "base.column")
+        last = self.constant("last", [-1])
+        self.node("Squeeze", [base, last], "logprobs_base")
+        self.node("Sub", ["top_logits", base], "top_logprobs")
+        end = self.constant("end", [c.reserved.end])
+        end_logit = self.node("Squeeze", [self.node("Gather", ["logits", end], "end.logit", axis=1), last], "end.flat")
+        self.node("Sub", [end_logit, "logprobs_base"], "end_logprobs")
+        if not half:  # a processor has the logits at hand: the host computes entropies when a sampler asks for them
+            return
+        # H = log Z - sum(p * logit): no logarithm of small numbers.
         product = self.node("Mul", [chances, "logits"], "chances.logits")
         mean = self.node("ReduceSum", [product, last], "mean.logit", keepdims=0)
-        self.node("Sub", [base, mean], "entropy")
+        self.node("Sub", ["logprobs_base", mean], "entropy")
 
     def build(self) -> tuple[onnx.ModelProto, dict[str, Array]]:
         """The model, whose large initializers are marked external, and those initializers."""
         c = self.config
-        self.constant("part.heads", [c.heads])
         self.shared()
         self.rotary()
-        self.node("Concat", ["batch", "part.heads", "length", "dim"], "mixed.shape", axis=0)
         residual = self.embed()
-        normed = self.node(
-            "SimplifiedLayerNormalization",
-            [residual, self.norm_weight("model.layers.0.input_layernorm.weight")],
-            "norm.0",
-            axis=-1,
-            epsilon=c.eps,
-        )
+        out = None
         for i in range(c.layers):
-            out = self.attention(normed, i)
-            residual, normed = self._join(
-                out, residual, f"model.layers.{i}.post_attention_layernorm.weight", f"post.{i}"
-            )
-            out = self.mlp(normed, i)
-            if i + 1 < c.layers:
-                residual, normed = self._join(
-                    out, residual, f"model.layers.{i + 1}.input_layernorm.weight", f"norm.{i + 1}"
-                )
+            at = f"model.layers.{i}."
+            spread = self.smooth(f"attention.{i}.qkv", [at + f"self_attn.{p}_proj.weight" for p in "qkv"])
+            weight = self.norm_weight(at + "input_layernorm.weight", spread)
+            residual, normed = self._norm(out, residual, weight, f"norm.{i}")
+            out = self.attention(normed, i, spread)
+            spread = self.smooth(f"mlp.{i}.both", [at + f"mlp.{p}_proj.weight" for p in ("gate", "up")])
+            weight = self.norm_weight(at + "post_attention_layernorm.weight", spread)
+            residual, normed = self._norm(out, residual, weight, f"post.{i}")
+            out = self.mlp(normed, i, spread)
+        assert out is not None
         self.head(out, residual)
         return self._model(), self.weights
 
-    def _join(self, x: str, residual: str, weight: str, out: str) -> tuple[str, str]:
-        """Add the residual and normalise, in one node: (sum, normed)."""
-        self.node(
-            "SkipSimplifiedLayerNormalization",
-            [x, residual, self.norm_weight(weight)],
-            [out, "", "", out + ".sum"],
-            MICROSOFT,
-            epsilon=self.config.eps,
-        )
+    def _norm(self, x: str | None, residual: str, weight: str, out: str) -> tuple[str, str]:
+        """Add what the last part gave to the residual and normalise, in one node: (sum, normed)."""
+        eps = self.config.eps
+        if x is None:
+            self.node("SimplifiedLayerNormalization", [residual, weight], out, axis=-1, epsilon=eps)
+            return residual, out
+        outputs = [out, "", "", out + ".sum"]
+        self.node("SkipSimplifiedLayerNormalization", [x, residual, weight], outputs, MICROSOFT, epsilon=eps)
         return out + ".sum", out
 
     def _model(self) -> onnx.ModelProto:
         c = self.config
         info = helper.make_tensor_value_info
-        key: list[str | int] = ["B", c.kv_heads, c.head_dim, self.capacity]
-        value: list[str | int] = ["B", c.kv_heads, self.capacity, c.head_dim]
+        shape: list[str | int] = ["B", c.kv_heads, "C", c.head_dim]
         inputs = [info(n, TensorProto.INT64, ["B", "T"]) for n in ("ids", "positions", "slots")]
         inputs += [
-            info("mask", TensorProto.FLOAT, ["B", "T", self.capacity]),
+            info("mask", TensorProto.FLOAT, ["B", "T", "C"]),
             info("rows", TensorProto.INT64, ["R"]),
         ]
         outputs = [
             info("top_ids", TensorProto.INT64, ["R", TOP]),
             info("top_logprobs", TensorProto.FLOAT, ["R", TOP]),
-            info("entropy", TensorProto.FLOAT, ["R"]),
             info("logprobs_base", TensorProto.FLOAT, ["R"]),
+            info("end_logprobs", TensorProto.FLOAT, ["R"]),
             info("logits", TensorProto.FLOAT, ["R", c.vocab]),
         ]
+        if self.precision == "fp16":
+            outputs.append(info("entropy", TensorProto.FLOAT, ["R"]))
         for i in range(c.layers):
-            inputs += [info(f"key.{i}", self.kind, key), info(f"value.{i}", self.kind, value)]
-            outputs += [info(f"key.{i}.out", self.kind, key), info(f"value.{i}.out", self.kind, value)]
+            inputs += [info(f"{part}.{i}", self.kind, shape) for part in ("key", "value")]
+            outputs += [info(f"{part}.{i}.out", self.kind, shape) for part in ("key", "value")]
         graph = helper.make_graph(
             self.nodes, "remask", inputs, outputs, [_inline(n, v) for n, v in self.constants.items()]
         )
@@ -303,13 +364,13 @@ class GraphBuilder:
         )
 
 
-def pack_rows(rows: Array) -> Array:
-    """int8 (n, k) as MatMulNBits' uint8 (n, blocks, BLOCK), zero point 128; k is padded with zeros to whole blocks."""
-    n, k = rows.shape
-    blocks = -(-k // BLOCK)
-    packed = np.full((n, blocks * BLOCK), 128, dtype=np.uint8)
-    np.add(rows.view(np.uint8), np.uint8(128), out=packed[:, :k])  # wraps: int8 v is stored as v + 128
-    return packed.reshape(n, blocks, BLOCK)
+def smoothing(largest: Array, heaviest: Array, alpha: float = 0.5) -> Array:
+    """Divisors (n,) for channels with the largest activations `largest` and the heaviest weights `heaviest`.
+
+    SmoothQuant (arXiv 2211.10438), equation 4: `s = max|x|^a / max|W|^(1-a)`, here with a geometric mean of 1.
+    """
+    s = np.maximum(largest, 1e-5) ** alpha / np.maximum(heaviest, 1e-5) ** (1.0 - alpha)
+    return (s / np.exp(np.log(s).mean())).astype(np.float32)
 
 
 def _inline(name: str, value: Array) -> onnx.TensorProto:

@@ -75,7 +75,9 @@ def test_summaries_agree_with_the_logits(denoiser, ids):
     log_chances -= logits.max(-1, keepdims=True)
     assert (p.top_ids[:, 0] == logits.argmax(-1)).all()
     assert np.allclose(p.top_logprobs[:, 0], log_chances.max(-1), atol=1e-3)
-    assert np.allclose(p.entropy, -(np.exp(log_chances) * log_chances).sum(-1), atol=1e-3)
+    entropies = -(np.exp(log_chances) * log_chances).sum(-1)
+    assert np.allclose([p.entropy[row] for row in range(32)], entropies, atol=1e-3)
+    assert np.allclose(p.end_logprobs, log_chances[:, p.end], atol=1e-3)
     assert p.logprob(5, 7) == pytest.approx(log_chances[5, 7], abs=1e-3)
 
 
@@ -115,6 +117,28 @@ def test_the_cache_is_written_in_place(denoiser, ids):
     cache = denoiser.new_cache()
     denoiser.causal(cache, ids[:10], 0, [0])
     keys = cache._values[0].numpy()
-    written = np.abs(keys).sum((0, 1, 2)) > 0
+    written = np.abs(keys).sum((0, 1, 3)) > 0
     assert written[:10].all()
     assert not written[10:].any()
+
+
+@pytest.mark.parametrize("slots", [256, 384, 640])
+def test_room_in_the_cache_changes_no_bit_of_the_quantised_graph(denoiser, checkpoint, ids, slots):
+    arrays = block_arrays(ids, checkpoint.config.reserved.mask, CONTEXT, BLOCK)
+    tight = denoiser.forward(prefilled(denoiser, ids, 48), *arrays)
+    roomy = denoiser.new_cache()
+    denoiser.causal(roomy, ids[:48], 0, [0])
+    roomy.reserve(slots)  # keeps what is there
+    denoiser.causal(roomy, ids[48:CONTEXT], 48, [0])
+    assert roomy.capacity == slots
+    assert np.array_equal(denoiser.forward(roomy, *arrays).logits, tight.logits)
+
+
+def test_a_cache_grows_as_far_as_it_is_used(denoiser, ids):
+    cache = denoiser.new_cache()
+    sizes = []
+    for start in range(0, 160, 40):
+        denoiser.causal(cache, ids[start : start + 40], start, [0])
+        sizes.append(cache.capacity)
+    assert sizes == [128, 128, 128, 256]
+    assert cache.bytes == 2 * 30 * 3 * 256 * 64 * 4
