@@ -36,6 +36,7 @@ from engine.window import Window, WindowBuilder
 from grammars.blocks import opens_block
 
 RENOISE_ROUNDS = 2
+GRAMS = (4, 3, 2, 1)  # tokens that must agree with a place in the window before it proposes what came next there
 NEAR = 8  # ends that the parser is asked about
 TIE = 2.0  # nats between two ends within which the suffix behind them decides
 SUFFIX_TOKENS = 4
@@ -168,7 +169,7 @@ class Completer:
             if window.heal and len(known) == len(window.ids):
                 agrees = self.vocabulary.decode_bytes(found).startswith(window.heal)
                 return found if agrees else spelled
-            return found or look_back(known)
+            return found or next((seen for gram in GRAMS if (seen := look_back(known, gram))), [])
 
         return propose
 

@@ -26,7 +26,7 @@ class DraftPolicy:
 
     `row_cost` is what one more row costs as a share of a pass of one row (about 0.1 on two processor cores, near 0 on a
     GPU). Masks are drafted while the share of them that ends up accepted, a running average, exceeds that. `branches`
-    is the number of groups of masks in a pass.
+    is the number of groups of masks in a pass; with one group, none stands behind proposed tokens.
     """
 
     def __init__(self, masks: int, row_cost: float, branches: int = 1, probe_every: int = 16) -> None:
@@ -79,7 +79,7 @@ class VerifiedSampler:
         self.denoiser = denoiser
         self.vocabulary = vocabulary
         gpu = denoiser.device.name == "cuda"
-        self.policy = policy or (DraftPolicy(15, 0.005, branches=8) if gpu else DraftPolicy(3, 0.1, branches=2))
+        self.policy = policy or (DraftPolicy(15, 0.005, branches=8) if gpu else DraftPolicy(3, 0.1))
         self.threshold = math.log(confidence)
 
     def run(self, cache: Cache, task: Task) -> Draft:
@@ -87,8 +87,9 @@ class VerifiedSampler:
         w = Writing(self.denoiser, self.vocabulary, cache, task)
         drafts = Drafts()
         while not w.out_of_time():
-            if not drafts.tokens and task.propose is not None:
-                proposed = task.propose(w.known)[: max(w.room - 1, 0)]
+            # What was written elsewhere holds more often than what noise guesses, and costs no rows of its own.
+            proposed = task.propose(w.known)[: max(w.room - 1, 0)] if task.propose is not None else []
+            if proposed:
                 drafts = Drafts(proposed, [PROPOSED] * len(proposed))
             known = w.known[w.committed :]
             masks, places = self._noise(w, known, drafts)
@@ -113,7 +114,7 @@ class VerifiedSampler:
 
     def _noise(self, w: Writing, known: list[int], drafts: Drafts) -> tuple[int, list[int]]:
         """How many masks a group has, and behind how many accepted drafts each group stands."""
-        if w.heal:
+        if w.heal or (self.policy.branches == 1 and drafts.tokens and not drafts.noise):
             return 0, []
         free = self.denoiser.capacity - w.committed - len(known) - len(drafts.tokens)
         places = drafts.places(self.policy.branches)
