@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from engine.errors import ModelError
 
 Array = npt.NDArray[Any]
 
+ARCHITECTURES = ("LlamaForCausalLM", "Qwen2ForCausalLM")
 PACKAGED = Path(__file__).parent / "weights"
 
 
@@ -58,6 +59,8 @@ class ModelConfig:
     @classmethod
     def from_json(cls, raw: dict[str, Any], source: Path) -> ModelConfig:
         """Read `config.json`; `ModelError` names what is missing or does not fit."""
+        _refuse_other_shapes(raw, source)
+        rope = raw.get("rope_parameters") or {}
         try:
             heads = int(raw["num_attention_heads"])
             hidden = int(raw["hidden_size"])
@@ -70,7 +73,7 @@ class ModelConfig:
                 head_dim=int(raw.get("head_dim") or hidden // heads),
                 intermediate=int(raw["intermediate_size"]),
                 vocab=int(raw["vocab_size"]),
-                rope_theta=float(raw.get("rope_theta", 10000.0)),
+                rope_theta=float(raw.get("rope_theta") or rope.get("rope_theta") or 10000.0),
                 eps=float(raw.get("rms_norm_eps", 1e-6)),
                 tied=bool(raw.get("tie_word_embeddings", False)),
                 attention_bias=bool(raw.get("attention_bias", "Qwen2ForCausalLM" in raw.get("architectures", []))),
@@ -87,7 +90,30 @@ class ModelConfig:
             raise ModelError(f"{source} has an entry of the wrong type: {wrong}") from None
         if config.heads % config.kv_heads or config.head_dim % 2:
             raise ModelError(f"{source}: {config.heads} heads do not divide into {config.kv_heads} key-value heads")
+        for name, row in asdict(config.reserved).items():
+            if not 0 <= row < config.vocab:
+                raise ModelError(f"{source}: remask.{name} is row {row} of a vocabulary of {config.vocab}")
         return config
+
+
+def _refuse_other_shapes(raw: dict[str, Any], source: Path) -> None:
+    """Only what the graph computes is accepted: a model that runs wrongly is worse than one that is refused."""
+    architectures = raw.get("architectures") or list(ARCHITECTURES)
+    if not set(architectures) & set(ARCHITECTURES):
+        raise ModelError(f"{source}: {', '.join(architectures)} is not supported: use {' or '.join(ARCHITECTURES)}")
+    scaling = raw.get("rope_scaling") or raw.get("rope_parameters") or {}
+    kind = scaling.get("rope_type", scaling.get("type", "default")) if isinstance(scaling, dict) else scaling
+    if kind != "default":
+        raise ModelError(
+            f"{source}: rope scaling ({kind}) is not supported. Within {raw.get('max_position_embeddings', 'the')} "
+            "trained positions most such models work without it: adapt one with rope_scaling set to null"
+        )
+    if (act := raw.get("hidden_act", "silu")) != "silu":
+        raise ModelError(f"{source}: hidden_act {act!r} is not supported, only silu is")
+    if raw.get("use_sliding_window"):
+        raise ModelError(f"{source}: sliding-window attention is not supported: set use_sliding_window to false")
+    if (method := (raw.get("quantization_config") or {}).get("quant_method")) is not None:
+        raise ModelError(f"{source}: weights quantised by {method} are not supported: use the fp32, fp16 or bf16 ones")
 
 
 class Checkpoint:
@@ -151,6 +177,8 @@ class Checkpoint:
             found = tuple(self._open(shard).get_slice(name).get_shape())
             if found != shape:
                 raise ModelError(f"tensor {name} in {self.folder} has shape {found}, config.json asks for {shape}")
+        if any("_norm.weight" in name and ".self_attn." in name for name in self._where):
+            raise ModelError(f"the model in {self.folder} normalises queries and keys, which is not supported")
 
     def _expected(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         c = self.config
@@ -167,6 +195,10 @@ class Checkpoint:
             yield at + "self_attn.k_proj.weight", (kv, c.hidden)
             yield at + "self_attn.v_proj.weight", (kv, c.hidden)
             yield at + "self_attn.o_proj.weight", (c.hidden, q)
+            if c.attention_bias:
+                yield at + "self_attn.q_proj.bias", (q,)
+                yield at + "self_attn.k_proj.bias", (kv,)
+                yield at + "self_attn.v_proj.bias", (kv,)
             yield at + "mlp.gate_proj.weight", (c.intermediate, c.hidden)
             yield at + "mlp.up_proj.weight", (c.intermediate, c.hidden)
             yield at + "mlp.down_proj.weight", (c.hidden, c.intermediate)

@@ -13,15 +13,16 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from engine import activations
+from engine import activations, variants
 from engine.checkpoint import Array, Checkpoint, ModelConfig
 from engine.device import Device
 from engine.errors import ModelError
-from engine.graph import GraphBuilder, Precision
+from engine.footprint import check_room
+from engine.graph import Precision
 
 log = logging.getLogger(__name__)
 
-CAPACITY = 640  # slots at most: the 448-token window, a middle of 128, and scratch for drafts
+BEYOND = 192  # slots behind the window: a middle of 128, and scratch for drafts
 STEP = 128  # slots a cache grows by: attention costs what the cache can hold, not what it holds
 HIDDEN = np.float32(-1e30)
 RESULTS = ("top_ids", "top_logprobs", "logprobs_base", "end_logprobs", "logits")
@@ -131,12 +132,12 @@ class Denoiser:
         checkpoint: Checkpoint,
         device: Device,
         precision: Precision | None = None,
-        capacity: int = CAPACITY,
+        capacity: int | None = None,
         spin: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.config = checkpoint.config
-        self.capacity = capacity
+        self.capacity = capacity or -(-(checkpoint.config.context + BEYOND) // STEP) * STEP
         self.device = device
         self.passes = 0
         # Rounding activations to a scale a token needs to know which channels are large.
@@ -145,6 +146,7 @@ class Denoiser:
         if precision is not None and precision != "fp16":
             self._processor = precision
         self.precision: Precision = precision or ("fp16" if device.name == "cuda" else self._processor)
+        check_room(self.config, self.precision, self.capacity, device.name)
         try:
             self._session = self._open(device, spin)
         except ModelError:
@@ -164,7 +166,7 @@ class Denoiser:
             self._session = self._open(self.device, spin)
 
     def _open(self, device: Device, spin: bool) -> ort.InferenceSession:
-        model, weights = GraphBuilder(self.checkpoint, self.precision, self.capacity, self._activations).build()
+        model, weights = variants.build(self.checkpoint, self.precision, self.capacity, self._activations)
         self.checkpoint.release()
         self._results = RESULTS + (("entropy",) if self.precision == "fp16" else ())
         options = ort.SessionOptions()
@@ -174,7 +176,7 @@ class Denoiser:
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
         options.add_external_initializers(list(weights), values)
-        return ort.InferenceSession(model.SerializeToString(), options, providers=device.providers)
+        return ort.InferenceSession(model, options, providers=device.providers)
 
     def new_cache(self, batch: int = 1) -> Cache:
         """An empty cache for `batch` sequences."""

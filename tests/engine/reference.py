@@ -15,7 +15,8 @@ class NumpyDenoiser:
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         c = self.config = checkpoint.config
-        names = ["model.embed_tokens.weight", "model.norm.weight"]
+        self.head = "model.embed_tokens.weight" if c.tied else "lm_head.weight"
+        names = ["model.embed_tokens.weight", "model.norm.weight", self.head]
         for i in range(c.layers):
             at = f"model.layers.{i}."
             names += [at + n + ".weight" for n in ("input_layernorm", "post_attention_layernorm")]
@@ -39,7 +40,7 @@ class NumpyDenoiser:
             gate = self._linear(h, at + "mlp.gate_proj.weight")
             h = gate / (1 + np.exp(-gate)) * self._linear(h, at + "mlp.up_proj.weight")
             x = x + self._linear(h, at + "mlp.down_proj.weight")
-        return self._norm(x, "model.norm.weight") @ self.w["model.embed_tokens.weight"].T
+        return self._norm(x, "model.norm.weight") @ self.w[self.head].T
 
     def _linear(self, x: F, name: str) -> F:
         y = x @ self.w[name].T
