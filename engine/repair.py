@@ -68,12 +68,8 @@ class Repairer:
             clock.lap("regions")
             if len(faults) <= given_up or work.expired():
                 break
-            fault: Fault | None = faults[given_up]
-            mended: list[Source] = []
-            while fault is not None and not mended and not work.expired():
-                mended = self._verified(current, fault, work.fixes(current, fault), len(faults))
-                clock.lap("verify")
-                fault = fault.around  # read in a wider context, it may be another error
+            mended = self._mended(current, faults[given_up], len(faults), work)
+            clock.lap("verify")
             if not mended:
                 given_up += 1
                 continue
@@ -83,15 +79,29 @@ class Repairer:
             current = mended[0]
         return self._answer(request, source, current, others, before, work)
 
-    def _verified(self, current: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[Source]:
-        """The file with each fix in place, where that leaves fewer broken units than before."""
-        kept: list[Source] = []
+    def _mended(self, source: Source, fault: Fault, broken: int, work: _Work) -> list[Source]:
+        """The file with one fault mended, best way first; [] when nothing was verified."""
+        found: list[tuple[Fault, Fix, Source]] = []
+        level: Fault | None = fault if self.parts.edits else None
+        while level is not None and not found and not work.expired():
+            found = self._verified(source, level, work.edits(level), broken)
+            level = level.around  # read in a wider context, it may be another error
+        believed = bool(found) and found[0][1].cost / found[0][1].edits <= PLAUSIBLE
+        if self.parts.drafts and not believed and not work.expired():
+            drafted = self._verified(source, fault, work.drafts(source, fault), broken)
+            work.denoised |= bool(drafted)
+            found = sorted(found + drafted, key=lambda f: f[1].cost)
+        if self.parts.rank and len(found) > 1 and not work.expired():
+            found = [found[i] for i in work.order(source, [(place, fix) for place, fix, _ in found])]
+        return [mended for _, _, mended in found[:ALTERNATIVES]]
+
+    def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[tuple[Fault, Fix, Source]]:
+        """Fixes that leave the file with fewer faults than before, each with the mended file."""
+        kept: list[tuple[Fault, Fix, Source]] = []
         for fix in fixes:
-            after = current.replace(fault.start, fault.end, fix.text)
+            after = source.replace(fault.start, fault.end, fix.text)
             if not after.broken or len(after.faults) < broken:
-                kept.append(after)
-            if len(kept) >= ALTERNATIVES:
-                break
+                kept.append((fault, fix, after))
         return kept
 
     def _answer(
@@ -138,20 +148,23 @@ class _Work:
         """Forward passes so far."""
         return self.drafter.steps + self.ranker.steps
 
-    def fixes(self, source: Source, fault: Fault) -> list[Fix]:
-        """Fixes of one unit, best first."""
-        found: list[Fix] = []
-        if self.parts.edits:
-            found = Search(source.language, self.expired).run(fault)
-            self.clock.lap("candidates")
-        if self.parts.drafts and (not found or found[0].cost / found[0].edits > PLAUSIBLE) and not self.expired():
-            drafted = self.drafter.run(source, fault, renoise=self.parts.renoise)
-            self.clock.lap("denoise")
-            self.denoised |= bool(drafted)
-            found = sorted(found + drafted, key=lambda fix: fix.cost)
-        if self.parts.rank and len(found) > 1 and not self.expired():
-            found = self.ranker.rank(source, fault, found)
-            self.clock.lap("rank")
+    def edits(self, fault: Fault) -> list[Fix]:
+        """Fixes of a fault by small edits, cheapest first."""
+        found = Search(fault.site.language, self.expired).run(fault)
+        self.clock.lap("candidates")
+        return found
+
+    def drafts(self, source: Source, fault: Fault) -> list[Fix]:
+        """Fixes of a fault that the denoiser wrote."""
+        found = self.drafter.run(source, fault, renoise=self.parts.renoise)
+        self.clock.lap("denoise")
+        return found
+
+    def order(self, source: Source, fixes: list[tuple[Fault, Fix]]) -> list[int]:
+        """Indices of fixes, best first."""
+        self.clock.lap("verify")
+        found = self.ranker.order(source, fixes)
+        self.clock.lap("rank")
         return found
 
 

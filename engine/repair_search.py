@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import grammars
-from grammars import Fault, TokenEdit
+from grammars import Fault, Site, TokenEdit
 from grammars.registry import Language
 
 ENOUGH = 12  # survivors after which a search stops
@@ -60,6 +60,9 @@ class Search:
             if found and cost + 0.5 > found[0].cost + MARGIN:
                 break
             site = grammars.site_of(self.language, node, known)
+            if edits and (whole := self._part_by_part(site, cost, edits)) is not None:
+                found.append(whole)
+                break
             limit = len(node) - tail
             proposed = [edit for edit in grammars.propose(site) if edit.start >= head and edit.end <= limit]
             found += self._single(node, cost, edits, proposed)
@@ -73,6 +76,21 @@ class Search:
                 total = cost + edit.cost
                 heapq.heappush(heap, (total - gain, order, after, total, edits + 1, rest))
         return _distinct(found)
+
+    def _part_by_part(self, site: Site, cost: float, edits: int) -> Fix | None:
+        """A text whose header was mended, with each broken statement of its body mended by itself."""
+        whole = Fault(0, len(site.text), site)
+        parts = grammars.narrowed(whole)
+        if parts == [whole]:
+            return None
+        text = site.text
+        for part in reversed(parts):
+            fixes = self.run(part)
+            if not fixes:
+                return None
+            text = text[: part.start] + fixes[0].text + text[part.end :]
+            cost, edits = cost + fixes[0].cost, edits + fixes[0].edits
+        return Fix(text, cost, edits) if grammars.accepts(self.language, text) else None
 
     def _single(self, text: str, cost: float, edits: int, proposed: list[TokenEdit]) -> list[Fix]:
         """Edits that are enough by themselves."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from grammars.source import Source
 
 MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
+MAX_PARTS = 12  # broken statements of one body; more are one error of what is around them
 BACKWARD = ("was never closed", "unterminated", "EOF in multi-line", "does not match opening", "unmatched")
 
 
@@ -54,28 +55,33 @@ def faults(source: Source) -> tuple[Fault, ...]:
         broken = [Unit(0, len(text))]
     told: list[Fault] = []
     for u in broken:
-        told += _narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)), known)
+        told += narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)))
     return tuple(told)
 
 
-def _narrowed(fault: Fault, known: frozenset[str]) -> list[Fault]:
-    """The statements of a unit's body that are broken, as far down as they can be read alone."""
-    site, language = fault.site, fault.site.language
+def narrowed(fault: Fault) -> list[Fault]:
+    """The statements of a unit's body that are broken, as far down as they can be read alone; or the fault itself."""
+    site, language, known = fault.site, fault.site.language, fault.site.known
     text = site.text[len(fault.head) : len(site.text) - len(fault.tail)]
     parts = inner(language, text, tokens(language, text))
     if not parts:
         return [fault]
     head, tail = fault.head + text[: parts[0].start], text[parts[-1].end :] + fault.tail
     broken = [p for p in parts if not unit_parses(language, head + text[p.start : p.end] + tail)]
-    if not broken or len(broken) > max(len(parts) // 2, 1):
+    if not broken or len(broken) > MAX_PARTS or not _header_parses(language, head, tail, text[parts[0].start :]):
         return [fault]  # the header is at fault, or what binds the parts together
     found: list[Fault] = []
     for p in broken:
-        part = head + text[p.start : p.end] + tail
-        at = fault.start + p.start
-        part_fault = Fault(at, at + p.end - p.start, site_of(language, part, known), head, tail, fault)
-        found += _narrowed(part_fault, known)
+        at, part = fault.start + p.start, head + text[p.start : p.end] + tail
+        found += narrowed(Fault(at, at + p.end - p.start, site_of(language, part, known), head, tail, fault))
     return found
+
+
+def _header_parses(language: Language, head: str, tail: str, body: str) -> bool:
+    if not language.indentation_matters:
+        return unit_parses(language, head + tail)
+    margin = body[: len(body) - len(body.lstrip(" \t"))]
+    return unit_parses(language, f"{head}{margin}pass\n{tail}")
 
 
 @lru_cache(maxsize=4096)

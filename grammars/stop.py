@@ -9,10 +9,13 @@ grammar would have taken.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import tree_sitter
+
+from grammars.parsing import BYTES_A_REPORT, CHUNK, REPORTS
 
 if TYPE_CHECKING:
     from grammars.registry import Language
@@ -42,9 +45,19 @@ def first_stop(language: Language, data: bytes) -> Stop | None:
             # All versions of the stack have failed, and recovery begins: the last one to be read got furthest.
             found = place
 
+    left = REPORTS + len(data) // BYTES_A_REPORT
+
+    def enough(offset: int, has_error: bool) -> bool:
+        nonlocal left
+        left -= 1
+        return bool(found) or left < 0
+
     parser = tree_sitter.Parser(language.compiled)
     parser.logger = listen
-    parser.parse(data)
+    with suppress(ValueError):  # how the binding says that the callback stopped it
+        parser.parse(lambda byte, _: data[byte : byte + CHUNK], progress_callback=enough)
+    if left < 0 and not found:
+        found = place
     match = PLACE.search(found)
     if match is None:
         return None

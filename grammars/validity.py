@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from grammars.parsing import parse_within_budget
+
 if TYPE_CHECKING:
     from grammars.registry import Language
     from grammars.source import Source
@@ -120,7 +122,8 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
 def accepts(language: Language, text: str) -> bool:
     """Whether a text is not broken; cheaper than a `Source` for one candidate of many."""
     if language.name != "python":
-        return not language.parser.parse(text.encode("utf-8", "replace")).root_node.has_error
+        tree = parse_within_budget(language, text.encode("utf-8", "replace"))
+        return tree is not None and not tree.root_node.has_error
     error = ast_error(text)
     if error is None:
         return True

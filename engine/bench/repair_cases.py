@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grammars
@@ -30,23 +32,30 @@ class Case:
         return len(self.damaged.kinds) == 1
 
 
+Make = Callable[[Subject, random.Random], Damaged | None]
+
+
 def single_cases(language: str, folder: Path, per_kind: int, seed: int) -> list[Case]:
     """`per_kind` files with one damage of each kind that fits the language, each in a file of its own draw."""
     files = _subjects(language, folder, seed)
-    kinds = [name for name, kind in KINDS.items() if kind.fits(grammars.get(language))]
     cases = []
-    for kind in kinds:
+    for kind in (name for name, kind in KINDS.items() if kind.fits(grammars.get(language))):
         draw = random.Random(f"{seed}:{language}:{kind}")
-        cases += _draw(language, files, draw, per_kind, lambda s, r, kind=kind: damage(s, r, 1, (kind,)))  # type: ignore[misc]
+        cases += _draw(language, files, draw, per_kind, partial(damage, kinds=(kind,)))
     return cases
 
 
 def several_cases(language: str, folder: Path, count: int, seed: int) -> list[Case]:
     """`count` files with two or three damages whose repairs are determined."""
-    files = _subjects(language, folder, seed)
     determined = tuple(name for name, kind in KINDS.items() if kind.determined)
     draw = random.Random(f"{seed}:{language}:several")
-    return _draw(language, files, draw, count, lambda s, r: damage(s, r, r.choice((2, 3)), determined))
+    return _draw(
+        language,
+        _subjects(language, folder, seed),
+        draw,
+        count,
+        lambda subject, draw: damage(subject, draw, draw.choice((2, 3)), determined),
+    )
 
 
 def _subjects(language: str, folder: Path, seed: int) -> list[tuple[Path, Subject]]:
@@ -54,7 +63,7 @@ def _subjects(language: str, folder: Path, seed: int) -> list[tuple[Path, Subjec
     return [(path, Subject(grammars.get(language), text)) for path, text in found]
 
 
-def _draw(language, files, draw, count, make):  # type: ignore[no-untyped-def]
+def _draw(language: str, files: list[tuple[Path, Subject]], draw: random.Random, count: int, make: Make) -> list[Case]:
     cases: list[Case] = []
     for _ in range(count * 8):
         if len(cases) == count:
@@ -99,7 +108,7 @@ def token_edits(language: str, old: str, new: str) -> int:
     """Levenshtein distance in tokens, a line's indentation being one, between two texts (BIFI's measure)."""
     if old == new:
         return 0
-    start, end, new_end = changed_span(old, new)
+    start, end, _ = changed_span(old, new)
     start = old.rfind("\n", 0, start) + 1
     stop = old.find("\n", end)
     tail = len(old) - stop if stop >= 0 else 0

@@ -9,6 +9,7 @@ from typing import Any
 
 # Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
 SUBCOMMANDS = {
+    "repair": ("engine.bench.repair", "damaged files of four languages, mended in five ways"),
     "serve": ("engine.bench.serve", "many simulated editors on one engine; with --seconds 1800 a soak"),
     "transport": ("engine.bench.transport", "what the engine process costs beside an engine in this process"),
     "memory": ("engine.bench.memory", "what the workspace's memory adds, and how its trust is fitted"),

@@ -115,10 +115,15 @@ def _begins_statement(site: Site, i: int) -> bool:
     words = site.code[first:i]
     if words and words[0].text in ("const", "let", "var"):
         words = words[1:]
-    return bool(words) and all(
-        (t.kind in ("name", "open", "close", "number", "string") and t.text not in site.language.keywords)
-        or t.text in (".", ":", "self", "this", "|", ",")
-        for t in words
+    depth = sum((t.kind == "open") - (t.kind == "close") for t in words)
+    return (
+        bool(words)
+        and not depth
+        and all(
+            (t.kind in ("name", "open", "close", "number", "string") and t.text not in site.language.keywords)
+            or t.text in (".", ":", "self", "this", "|", ",")
+            for t in words
+        )
     )
 
 

@@ -59,6 +59,8 @@ def _ends(site: Site, quote: str, start: int, stop: int, extra: float) -> Iterat
         if depth < 0:  # a closer that nothing in the string opens is not the string's
             yield word.start, word.start, quote, 0.93 + extra
             break
+        if word.text == "," and not depth:
+            yield word.start, word.start, quote, 1.0 + extra
     stop -= len(site.text[start:stop]) - len(site.text[start:stop].rstrip())
     tail = 0
     for word in reversed(words):
@@ -88,10 +90,13 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
         if n and content and not content.strip() and quote != "`":
             yield last, last, quote, 0.75 + 0.01 * n  # the quote's own line is still there, with its margin
         own = n and quote != "`" and nearby  # a string of several lines is closed on a line of its own
+        if quote == "`":  # a template of several lines is rarer than one that was meant to end on its own
+            far = 0.2 + 0.05 * n if n else -0.1
+            yield end, end, quote, 1.0 + far
+            yield from _ends(site, quote, max(first, start), last, far)
+            continue
         yield end, end, quote, 1.0 + 0.02 * n - (0.1 if own else 0.2 if nearby else 0.0)
-        if quote == "`":
-            yield from _ends(site, quote, max(first, start), last, 0.1 + 0.02 * n)
-        elif nearby or dedented:
+        if nearby or dedented:
             yield last, last, "\n" + site.lines.margin(row) + quote, (0.85 if own else 1.25) + 0.02 * n
         if dedented:
             return

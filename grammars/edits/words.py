@@ -57,7 +57,7 @@ def propose(site: Site) -> Iterator[Guess]:
             if close_to(token.text, keyword):
                 first = site.first_on_line(i)
                 shorter = len(keyword) <= 2
-                yield token.start, token.end, keyword, (0.7 if first else 0.8) + distance + 0.3 * shorter
+                yield token.start, token.end, keyword, (0.6 if first else 0.75) + distance + 0.3 * shorter
             elif token.text.lower() == keyword.lower():
                 yield token.start, token.end, keyword, 0.85 + distance
             elif token.text.startswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
