@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,6 +37,7 @@ __all__ = ["EngineClient", "EngineOptions", "EngineState"]
 
 INVOKED_SECONDS = 60.0  # when the caller names no deadline
 AUTOMATIC_SECONDS = 5.0
+MEMORY_SECONDS = 3600.0  # nobody waits for it: it may take as long as the engine has better things to do
 GRACE_SECONDS = 0.1  # for an automatic answer that is on its way at its deadline
 HUNG_SECONDS = 10.0  # past its deadline, and the engine counts as hung
 START_SECONDS = 30.0  # from the start of a process to its socket
@@ -73,7 +73,8 @@ class EngineClient:
         self._connecting: asyncio.Task[Link] | None = None
         self._backoff = Backoff()
         self._trouble = ""
-        self._remembered: OrderedDict[str, str] = OrderedDict()
+        self._remembered: dict[str, str] = {}  # the oldest first
+        self._kept = 0  # characters of it
         self._sending = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
         self._ready = asyncio.Event()
@@ -135,15 +136,16 @@ class EngineClient:
         """Add a file to the workspace's memory; returns once it can be found. Sent again to every new engine."""
         if not self.options.memory:
             return
+        self._drop(path)
         self._remembered[path] = text
-        self._remembered.move_to_end(path)
-        while sum(map(len, self._remembered.values())) > MAX_REMEMBERED and len(self._remembered) > 1:
-            self._remembered.popitem(last=False)
+        self._kept += len(text)
+        while self._kept > MAX_REMEMBERED:
+            self._drop(next(iter(self._remembered)))
         await self._tell_memory({"kind": "remember", "path": path, "text": text})
 
     async def forget(self, path: str) -> None:
         """Drop a file from the workspace's memory."""
-        self._remembered.pop(path, None)
+        self._drop(path)
         if self.options.memory:
             await self._tell_memory({"kind": "forget", "path": path})
 
@@ -183,6 +185,9 @@ class EngineClient:
             self._link = None
         self._become(EngineState("stopped"))
 
+    def _drop(self, path: str) -> None:
+        self._kept -= len(self._remembered.pop(path, ""))
+
     # Asking.
 
     async def _invoke(self, message: Message, deadline: float | None, trace: Trace | None = None) -> Any:
@@ -218,7 +223,7 @@ class EngineClient:
         async with self._sending:
             link = await self._connected()
             with contextlib.suppress(LinkLostError):  # the next engine is told all that is remembered
-                await link.call(message | {"deadline": INVOKED_SECONDS})
+                await link.call(message | {"deadline": MEMORY_SECONDS})
 
     # Connecting.
 
@@ -298,7 +303,7 @@ class EngineClient:
         with contextlib.suppress(LinkLostError, RemaskError):
             for path, text in list(self._remembered.items()):
                 if self._remembered.get(path) is text:
-                    await link.call({"kind": "remember", "path": path, "text": text, "deadline": INVOKED_SECONDS})
+                    await link.call({"kind": "remember", "path": path, "text": text, "deadline": MEMORY_SECONDS})
 
     def _on_end(self) -> None:
         link, self._link = self._link, None

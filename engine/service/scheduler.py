@@ -22,6 +22,7 @@ MAX_QUEUED_OF_ONE = 64
 MAX_QUEUED_BYTES = 64_000_000
 MAX_PREEMPTIONS = 3  # then a repair runs to its end, or someone who types without pause would starve it
 REMEMBERED_TURNS = 1024
+PASSED_OVER = 12  # turns after which memory and repairs count as much as what is asked in passing
 
 
 class Rank(enum.IntEnum):
@@ -52,6 +53,13 @@ class Job:
     cancel: CancelToken = field(default_factory=CancelToken)
     fate: str = ""  # "", "superseded", "cancelled", "preempted", "gone", "expired", "crowded"
     preemptions: int = 0
+    passed_over: int = 0
+
+    @property
+    def urgency(self) -> Rank:
+        """Its rank, raised when others have gone before for too long; a prefill that comes late is worth nothing."""
+        starved = self.rank in (Rank.MEMORY, Rank.REPAIR) and self.passed_over >= PASSED_OVER
+        return Rank.AUTOMATIC if starved else self.rank
 
     @property
     def place(self) -> tuple[Hashable, str | None]:
@@ -110,8 +118,10 @@ class Scheduler:
         """Take the most urgent job and declare it running; of equals, the document that has waited longest."""
         if not self._queue:
             return None
-        job = min(self._queue, key=lambda j: (j.rank, self._turns.get(j.place, 0)))
+        job = min(self._queue, key=lambda j: (j.urgency, self._turns.get(j.place, 0)))
         self._queue.remove(job)
+        for other in self._queue:
+            other.passed_over += 1
         self.running = job
         self._turn += 1
         self._turns[job.place] = self._turn

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -48,8 +50,8 @@ async def test_typing_on_reuses_the_context_that_a_prefill_left(options, clients
 async def test_memory_stays_under_its_limit_and_an_idle_engine_uses_no_processor(options, clients, real_code):
     client = clients(options)
     pid = (await client.ping())["pid"]
-    for n in range(20):
-        await client.remember(f"file{n}.py", real_code.replace("self", f"self_{n}"))
+    for file in sorted(Path(inspect.getfile(inspect)).parent.glob("*.py")):  # a workspace of a hundred thousand lines
+        await client.remember(str(file), file.read_text(encoding="utf-8", errors="replace"))
     lines = [i for i, c in enumerate(real_code) if c == "\n"]
     for n in range(12):
         cut = lines[n * 11 % len(lines)]

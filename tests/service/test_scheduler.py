@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import EngineUnavailableError
-from engine.service.scheduler import MAX_PREEMPTIONS, MAX_QUEUED_BYTES, Job, Rank, Scheduler
+from engine.service.scheduler import MAX_PREEMPTIONS, MAX_QUEUED_BYTES, PASSED_OVER, Job, Rank, Scheduler
 
 ids = count(1)
 
@@ -109,6 +109,21 @@ def test_what_runs_is_not_stopped_by_its_equal_or_by_less():
     assert s.next() is completion
     s.add(job(Rank.INVOKED, "e.py"))
     assert completion.fate == ""
+
+
+@pytest.mark.parametrize("rank", [Rank.MEMORY, Rank.REPAIR])
+def test_memory_and_repairs_are_not_starved_by_people_who_type_without_pause(rank):
+    s = Scheduler()
+    patient, prefill = job(rank, "p.py"), job(Rank.WARM, "w.py")
+    s.add(patient)
+    s.add(prefill)
+    ran = []
+    for n in range(40):
+        s.add(job(document=f"{n % 3}.py"))
+        ran.append(s.next())
+        s.finish()
+    assert PASSED_OVER <= ran.index(patient) < PASSED_OVER + 3
+    assert prefill not in ran
 
 
 def test_a_full_queue_gives_up_what_matters_least_and_never_what_a_person_or_the_memory_waits_for():
