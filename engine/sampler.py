@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -20,7 +20,7 @@ from engine.cancellation import CancelToken
 from engine.denoiser import Cache, Denoiser, Prediction
 from engine.graph import TOP
 from engine.memory.match import Match
-from engine.memory.mixture import mix
+from engine.memory.mixture import Mixture
 from engine.vocabulary import Vocabulary
 
 PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in
@@ -180,8 +180,9 @@ class Writing:
 
     def choose(self, prediction: Prediction, row: int) -> Choice:
         """The best next token at a row, within what healing, `first` and `least` allow."""
-        ranked = self._ranked(prediction, row, self.known)
-        choice = self._pick(ranked, len(self.middle) < self.task.least, prediction, row)
+        mixture = self._mixture(prediction, row, self.known)
+        ranked = self._ranked(prediction, row, mixture, self.heal)
+        choice = self._pick(prediction, row, mixture, ranked, len(self.middle) < self.task.least)
         # Alternatives part at the first token that says something: other spellings of white space are none.
         if self.branch is None and (choice.token == self.end or self.vocabulary.bytes[choice.token].strip()):
             self.branch = len(self.middle)
@@ -198,40 +199,50 @@ class Writing:
     def best(self, prediction: Prediction, row: int, block: Sequence[int | None], may_end: bool = True) -> Choice:
         """The likeliest token behind `block`, what the block holds left of a mask; `<end>` only where it may be."""
         left = None if None in block else [*self.known, *(t for t in block if t is not None)]
+        mixture = self._mixture(prediction, row, left)
         barred = not may_end or len(self.middle) + len(block) < self.task.least
-        return self._pick(self._ranked(prediction, row, left), barred, prediction, row)
+        return self._pick(prediction, row, mixture, self._ranked(prediction, row, mixture, b""), barred)
 
-    def _pick(self, ranked: list[tuple[int, float]], barred: bool, prediction: Prediction, row: int) -> Choice:
-        token, logprob = ranked[1 if barred and ranked[0][0] == self.end else 0]
-        end_logprob = next((p for t, p in ranked if t == self.end), None)
-        end_logprob = prediction.logprob(row, self.end) if end_logprob is None else end_logprob
-        return Choice(token, logprob, end_logprob, self._follow_logprob(prediction, row))
+    def _mixture(self, prediction: Prediction, row: int, left: list[int] | None) -> Mixture:
+        """The memory's part, where it has one: all that stands left of the position is known (window included)."""
+        if self.task.recall is None or left is None:
+            return Mixture()
+        return Mixture.of(self.task.recall(left), -float(prediction.top_logprobs[row, 0]))
 
-    def _follow_logprob(self, prediction: Prediction, row: int) -> float:
-        if not self.task.follow.size:
-            return -math.inf
-        logits = prediction.logits[row, self.task.follow]
-        top = float(logits.max())
-        return top + math.log(float(np.exp(logits - top).sum())) - float(prediction.base[row])
-
-    def _ranked(self, prediction: Prediction, row: int, left: list[int] | None) -> list[tuple[int, float]]:
-        """The likeliest tokens and their log-probabilities, best first: the denoiser's, or the mixture's.
-
-        The memory is asked where everything to the left is known (`left`, the window included).
-        """
-        match = Match() if self.task.recall is None or left is None else self.task.recall(left)
+    def _ranked(self, prediction: Prediction, row: int, mixture: Mixture, heal: bytes) -> list[tuple[int, float]]:
+        """The likeliest tokens that agree with `heal`, and their log-probabilities under the mixture, best first."""
         ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])
-        if self.heal and left is self.known:
-            allowed = self.vocabulary.spelling(self.heal)
+        remembered = [*mixture.match.chances]
+        if heal:
+            allowed = self.vocabulary.spelling(heal)
             logits = prediction.logits[row, allowed]
             top = float(logits.max())
             base = top + float(np.log(np.exp(logits - top).sum()))
             ids = allowed[np.argsort(-logits, kind="stable")[:TOP]].tolist()
-            match = match.among(set(allowed.tolist())) if match.chances else match
-        elif not match.chances:
-            return list(zip(ids, prediction.top_logprobs[row].tolist(), strict=True))
-        scores = {t: float(prediction.logits[row, t]) - base for t in [*ids, *match.chances]}
-        return mix(match, float(prediction.entropy[row]), scores) if match.chances else list(scores.items())
+            mixture = replace(mixture, match=mixture.match.among(set(allowed.tolist()))) if remembered else mixture
+            remembered = [*mixture.match.chances]
+        if not remembered:
+            return [(t, float(prediction.logits[row, t]) - base) for t in ids] if heal else self._top(prediction, row)
+        scores = {t: mixture.logprob(float(prediction.logits[row, t]) - base, t) for t in [*ids, *remembered]}
+        return sorted(scores.items(), key=lambda item: -item[1])
+
+    def _top(self, prediction: Prediction, row: int) -> list[tuple[int, float]]:
+        return list(zip(prediction.top_ids[row].tolist(), prediction.top_logprobs[row].tolist(), strict=True))
+
+    def _pick(
+        self, prediction: Prediction, row: int, mixture: Mixture, ranked: list[tuple[int, float]], barred: bool
+    ) -> Choice:
+        token, logprob = ranked[1 if barred and ranked[0][0] == self.end else 0]
+        end_logprob = mixture.logprob(prediction.logprob(row, self.end), self.end)
+        return Choice(token, logprob, end_logprob, self._follow_logprob(prediction, row, mixture))
+
+    def _follow_logprob(self, prediction: Prediction, row: int, mixture: Mixture) -> float:
+        if not self.task.follow.size:
+            return -math.inf
+        logits = prediction.logits[row, self.task.follow]
+        top = float(logits.max())
+        logprob = top + math.log(float(np.exp(logits - top).sum())) - float(prediction.base[row])
+        return mixture.logprob(logprob, *self.task.follow.tolist()) if mixture.part else logprob
 
     def write(self, choice: Choice) -> bool:
         """Append a token; True when the middle is finished."""

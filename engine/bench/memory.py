@@ -212,9 +212,9 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
             continue
         # The memory says that a line ends by its line break, the denoiser by <end>: either is the end of this middle.
         chance = match.chances.get(token, 0.0) + (match.chances.get(line_break, 0.0) if token == end else 0.0)
-        entropy = float(prediction.entropy[i])
+        doubt = -float(prediction.top_logprobs[i, 0])
         yield Position(
-            mixture.features(match, entropy), math.exp(prediction.logprob(i, token)), min(chance, 1.0), match.length
+            mixture.features(match, doubt), math.exp(prediction.logprob(i, token)), min(chance, 1.0), match.length
         )
 
 

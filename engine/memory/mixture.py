@@ -8,40 +8,49 @@ how unsure the denoiser is. `remask bench memory --fit` fits it on dev packages 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from engine.memory.match import Match
 
-FEATURES = ("bias", "length", "long", "count", "share", "entropy", "this_file", "folder")
+FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder")
 WEIGHTS: tuple[float, ...] = (-5.0, 1.2, 1.0, 0.1, 2.0, 0.6, 0.5, 0.2)
 
 
-def features(match: Match, entropy: float) -> tuple[float, ...]:
-    """What trust depends on, in the order of `FEATURES`; `entropy` in nats is the denoiser's at this position."""
+def features(match: Match, doubt: float) -> tuple[float, ...]:
+    """What trust depends on, in the order of `FEATURES`; `doubt` is -log p of the denoiser's best token, in nats."""
     return (
         1.0,
         math.log2(1 + match.length),
         float(match.length >= 8),
         math.log1p(match.count),
         match.share,
-        min(entropy, 6.0),
+        min(doubt, 6.0),
         float(match.near == 0),
         float(match.near == 1),
     )
 
 
-def trust(match: Match, entropy: float) -> float:
+def trust(match: Match, doubt: float) -> float:
     """The memory's part of the mixture, 0 to 1."""
-    z = sum(w * x for w, x in zip(WEIGHTS, features(match, entropy), strict=True))
+    z = sum(w * x for w, x in zip(WEIGHTS, features(match, doubt), strict=True))
     return 1.0 / (1.0 + math.exp(-z))
 
 
-def mix(match: Match, entropy: float, denoiser: Mapping[int, float]) -> list[tuple[int, float]]:
-    """Tokens and log-probabilities under the mixture, best first.
+@dataclass(frozen=True, slots=True)
+class Mixture:
+    """The mixture at one position: `part` of it is the memory's, which is 0 where nothing matches."""
 
-    `denoiser` gives the denoiser's log-probability of its own best tokens and of every token in `match.chances`.
-    """
-    part = trust(match, entropy)
-    mixed = {t: (1.0 - part) * math.exp(p) + part * match.chances.get(t, 0.0) for t, p in denoiser.items()}
-    order = sorted(mixed.items(), key=lambda item: -item[1])
-    return [(token, math.log(max(chance, 1e-12))) for token, chance in order]
+    match: Match = field(default_factory=Match)
+    part: float = 0.0
+
+    @classmethod
+    def of(cls, match: Match, doubt: float) -> Mixture:
+        """The mixture for a match and the denoiser's `doubt` (see `features`)."""
+        return cls(match, trust(match, doubt)) if match.chances else cls()
+
+    def logprob(self, logprob: float, *tokens: int) -> float:
+        """The log-probability of any of `tokens`, to which the denoiser alone gives `logprob`."""
+        if not self.part:
+            return logprob
+        remembered = sum(self.match.chances.get(t, 0.0) for t in tokens)
+        return math.log(max((1.0 - self.part) * math.exp(logprob) + self.part * remembered, 1e-12))
