@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from grammars.gaps import mask
 from grammars.lexer import Lines, scan, tokens
 from grammars.registry import Language
 from grammars.sites import Site
@@ -94,7 +95,7 @@ def unit_parses(language: Language, text: str) -> bool:
 def site_of(language: Language, text: str, known: frozenset[str] = frozenset()) -> Site:
     """Where the parsers stop in a text that does not parse."""
     stops: list[int] = []
-    data = text.encode("utf-8", "replace")
+    data = mask(language, text).encode("utf-8", "replace")
     stop = first_stop(language, data[:MAX_LOGGED])
     expected: frozenset[str] = frozenset()
     if stop is not None:
@@ -111,7 +112,7 @@ def site_of(language: Language, text: str, known: frozenset[str] = frozenset()) 
 
 def unread(language: Language, text: str) -> int:
     """Characters of a text from the first place where a parser cannot read on: 0 when it parses."""
-    data = text.encode("utf-8", "replace")
+    data = mask(language, text).encode("utf-8", "replace")
     stop = first_stop(language, data[:MAX_LOGGED])
     left = 0 if stop is None else len(data[stop.byte :].decode("utf-8", "ignore")) or 1
     if language.name == "python":

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import tree_sitter
 
 from grammars.errors import ErrorNode, error_bytes, error_nodes
+from grammars.gaps import mask
 from grammars.registry import Language
 
 if TYPE_CHECKING:
@@ -34,17 +35,21 @@ class Source:
     def parse(cls, language: Language, text: str) -> Source:
         """Parse a whole text."""
         text, data = encode(text)
-        return cls(language, text, data, language.parser.parse(data))
+        return cls(language, text, data, language.parser.parse(_readable(language, text, data)))
 
     def replace(self, start: int, end: int, new: str) -> Source:
         """This text with `text[start:end]` replaced by `new` (characters), re-parsed where it changed."""
         new, fresh = encode(new)
         first, last = self.byte(start), self.byte(end)
         data = b"".join((self.data[:first], fresh, self.data[last:]))
+        text = self.text[:start] + new + self.text[end:]
+        readable = _readable(self.language, text, data)
+        if readable is not data or _readable(self.language, self.text, self.data) is not self.data:
+            # What is masked may have changed outside of the edit.
+            return Source(self.language, text, data, self.language.parser.parse(readable))
         tree = self.tree.copy()
         stop = first + len(fresh)
         tree.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
-        text = self.text[:start] + new + self.text[end:]
         return Source(self.language, text, data, self.language.parser.parse(data, tree))
 
     @cached_property
@@ -163,6 +168,12 @@ class Region:
     start: int
     end: int
     hint: str = ""
+
+
+def _readable(language: Language, text: str, data: bytes) -> bytes:
+    """What the parser reads: `data` itself, or a copy in which known gaps of the grammar are masked."""
+    masked = mask(language, text)
+    return data if masked == text else masked.encode()
 
 
 def encode(text: str) -> tuple[str, bytes]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from grammars.gaps import mask
 from grammars.parsing import parse_within_budget
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
 def accepts(language: Language, text: str) -> bool:
     """Whether a text is not broken; cheaper than a `Source` for one candidate of many."""
     if language.name != "python":
-        tree = parse_within_budget(language, text.encode("utf-8", "replace"))
+        tree = parse_within_budget(language, mask(language, text).encode("utf-8", "replace"))
         return tree is not None and not tree.root_node.has_error
     error = ast_error(text)
     if error is None:
