@@ -14,11 +14,16 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import save_file
 
+from engine import activations
 from engine.checkpoint import Array, Checkpoint
 from engine.errors import BadRequestError, ModelError
+from engine.vocabulary import Vocabulary
+from engine.window import Budget, WindowBuilder
 
 MAX_SHARD = 95_000_000
 MAX_TOTAL = 140_000_000
+CALIBRATION_FILES = 12
+CALIBRATION_MIDDLE, CALIBRATION_BLOCK = 44, 16  # tokens
 INT4_BLOCK = 32  # weights that share a scale, as MatMulNBits has it
 CHECKPOINTS = ("", "checkpoint", "weights", "model")
 
@@ -73,6 +78,24 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     _write_json(folder / "model.safetensors.index.json", index)
     shutil.copyfile(checkpoint.folder / "config.json", folder / "config.json")
     shutil.copyfile(checkpoint.tokenizer_file, folder / "tokenizer.json")
+    save_file(activations.measure(checkpoint, calibration_windows(checkpoint)), folder / activations.FILE)
+
+
+def calibration_windows(checkpoint: Checkpoint) -> list[list[int]]:
+    """Real code as the model sees it in use, a middle and the masks of a block behind it: this package's own files."""
+    reserved = checkpoint.config.reserved
+    vocabulary = Vocabulary(checkpoint.tokenizer_file)
+    room = activations.WINDOW - CALIBRATION_BLOCK - CALIBRATION_MIDDLE
+    builder = WindowBuilder(vocabulary, reserved, Budget(total=room))
+    windows = []
+    for path in sorted(Path(activations.__file__).parent.glob("*.py"))[:CALIBRATION_FILES]:
+        text = path.read_text(encoding="utf-8")
+        half = text.find("\n", len(text) // 2) + 1
+        middle = vocabulary.encode(text[half:])[:CALIBRATION_MIDDLE]
+        behind = text[half + len(vocabulary.decode(middle)) :]
+        ids = builder.build(text[:half], behind, heal=False).ids
+        windows.append([*ids, *middle, *[reserved.mask] * CALIBRATION_BLOCK])
+    return windows
 
 
 def _tensors(checkpoint: Checkpoint) -> Iterator[tuple[str, Array]]:
@@ -122,15 +145,20 @@ class Rounded(Checkpoint):
         super().__init__(folder)
         self.four = four
 
-    def dense(self, name: str) -> Array:
+    def raw(self, name: str) -> Array:
         """A tensor as fp32, with the rounding error of its stored form."""
-        weight = super().dense(name)
+        weight = super().raw(name)
         if weight.ndim != 2:
             return weight
+        if weight.dtype != np.int8:
+            weight = weight.astype(np.float32)
+            scale = np.maximum(np.abs(weight).max(axis=1) / 127.0, 1e-12).astype(np.float32)
+        else:
+            scale = super().raw(name.removesuffix("weight") + "scale")
+            weight = weight.astype(np.float32) * scale[:, None]
         if any(part in name for part in self.four):
             return four_bits(weight)
-        rows, scale = self.quantised(name)
-        return rows.astype(np.float32) * scale[:, None]
+        return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.float32) * scale[:, None]
 
     def bytes_stored(self, dense: bool = False) -> int:
         """What the weights would take on disk, rounded or (`dense`) as fp32."""
@@ -138,7 +166,7 @@ class Rounded(Checkpoint):
         for name in self.names():
             if name.endswith(".scale"):
                 continue
-            shape = self.raw(name).shape
+            shape = self.shape(name)
             count = int(np.prod(shape))
             if dense or len(shape) != 2:
                 total += 4 * count

@@ -25,11 +25,7 @@ from engine.model.model_card import model_card
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
-MIXES: Mapping[str, tuple[str, ...]] = {
-    "int4, embedding int8": ("proj",),
-    "mixed: MLP int4, rest int8": ("mlp",),
-    "int4": ("",),
-}
+MLP, EVERYTHING = ("mlp",), ("",)  # parts of names whose matrices take four bits
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,6 +43,8 @@ def run(args: argparse.Namespace) -> int:
     if args.cursors < 1:
         raise BadRequestError(f"--cursors must be at least 1, not {args.cursors}")
     console = Console()
+    if not console.is_terminal:
+        console.width = 160
     checkpoint = find_checkpoint(args.run_folder)
     compare = not args.no_comparison
     cases: list[Case] = []
@@ -80,16 +78,17 @@ def rounding_losses(
     next_token = Measure("middles", "next-token loss", higher_is_better=False)
     masked = Measure("middles", "masked loss", higher_is_better=False)
     shipped = Checkpoint(exported)
-    forms: list[tuple[str, Checkpoint, Precision]] = [
-        ("fp32", checkpoint, "fp32"),
-        ("int8 rows, as it runs", shipped, "int8"),
-        ("int8 rows, weights only", Rounded(checkpoint.folder, ()), "fp32"),
+    folder = checkpoint.folder
+    forms: list[tuple[str, Checkpoint, Precision, tuple[str, ...]]] = [
+        ("fp32", checkpoint, "fp32", ()),
+        ("int8 rows, weights alone", Rounded(folder, ()), "fp32", ()),
+        ("int8 rows, as it runs", shipped, "int8", ()),
+        ("MLP int4, rest int8, weights alone", Rounded(folder, MLP), "fp32", MLP),
+        ("int4, weights alone", Rounded(folder, EVERYTHING), "fp32", EVERYTHING),
     ]
-    forms += [(name, Rounded(checkpoint.folder, four), "fp32") for name, four in MIXES.items()]
     sizes = {}
-    for name, form, precision in forms:
-        counted = form if isinstance(form, Rounded) else Rounded(checkpoint.folder, ())
-        sizes[name] = counted.bytes_stored(dense=name == "fp32")
+    for name, form, precision, four in forms:
+        sizes[name] = Rounded(folder, four).bytes_stored(dense=name == "fp32")
         denoiser = Denoiser(form, choose("cpu"), precision)
         vocabulary = Vocabulary(form.tokenizer_file)
         windows = WindowBuilder(vocabulary, form.config.reserved, Budget(total=form.config.context))

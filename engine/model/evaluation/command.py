@@ -27,15 +27,19 @@ OUT = Path("runs/evaluation")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """Cases a language: of each kind of cursor, of each kind of hole, and damaged files."""
+    """Cases in all languages together: of each kind of cursor, of each kind of hole, and damaged files."""
 
     cursors: int
     holes: int
     repairs: int
 
+    def each(self, languages: int) -> Size:
+        """The share of one language, at least one of everything."""
+        return Size(*(max(1, total // languages) for total in (self.cursors, self.holes, self.repairs)))
 
-QUICK = Size(cursors=10, holes=4, repairs=6)
-FULL = Size(cursors=120, holes=40, repairs=60)
+
+QUICK = Size(cursors=16, holes=6, repairs=12)
+FULL = Size(cursors=240, holes=80, repairs=120)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,10 +61,12 @@ def run(args: argparse.Namespace) -> int:
     if args.cursors is not None and args.cursors < 1:
         raise BadRequestError(f"--cursors must be at least 1, not {args.cursors}")
     documents = read_documents(args.dev, args.languages, args.seed)
-    size = FULL if args.full else QUICK
+    size = (FULL if args.full else QUICK).each(len({d.language for d in documents}))
     if args.cursors is not None:
         size = Size(args.cursors, size.holes, size.repairs)
     console = Console()
+    if not console.is_terminal:
+        console.width = 160  # a file has room for whole lines
     folders = [args.model] + ([args.against] if args.against else [])
     runs: list[tuple[str, str, Results, float]] = []
     for folder in folders:

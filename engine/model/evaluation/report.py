@@ -14,6 +14,8 @@ from engine.errors import BadRequestError
 from engine.model.evaluation.measures import Measure, mcnemar, paired_interval
 from engine.model.evaluation.runner import COLUMNS, Results
 
+OFFERED = ("verified", "complete")  # columns that say what an editor gets
+
 
 def table_of(results: Results, title: str, columns: Sequence[str] = COLUMNS) -> Table:
     """A row a figure, a column a sampler."""
@@ -26,13 +28,13 @@ def table_of(results: Results, title: str, columns: Sequence[str] = COLUMNS) -> 
 
 
 def comparison_table(old: Results, new: Results, names: tuple[str, str], title: str, seed: int = 0) -> Table:
-    """Two models over the same cases: each with its K = 1, and the difference of what editors get (`verified`)."""
+    """Two models over the same cases: each with its K = 1, and the difference of what editors get."""
     heads = [f"{names[0]}", "its K = 1", f"{names[1]}", "its K = 1", "difference", "95 % interval", "McNemar p"]
     table = _empty(title, heads)
     last = ""
     for key, a in old.measures.items():
         b = new.measures[key]
-        column = next(iter(a.samples))
+        column = next(c for c in OFFERED if c in a.samples)
         low, high = paired_interval(a.samples[column], b.samples[column], seed)
         difference = b.value(column) - a.value(column)
         clear = low > 0 or high < 0

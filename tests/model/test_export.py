@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import engine
+from engine.checkpoint import PACKAGED, Checkpoint
+from engine.cli.main import main
+from engine.errors import BadRequestError, ModelError
+from engine.model.export import INT4_BLOCK, Rounded, export, find_checkpoint, four_bits
+
+
+@pytest.fixture(scope="module")
+def exported(tiny_model: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("export") / "model"
+    export(Checkpoint(Path(tiny_model)), out)
+    return out
+
+
+def test_an_exported_model_loads_and_answers(exported):
+    with engine.load(device="cpu", memory=False, model=exported) as e:
+        assert e.model.startswith("model@")
+        e.complete("def f(x):\n    return ", "\n", max_tokens=4)
+
+
+def test_matrices_are_int8_rows_whose_product_with_their_scale_is_near(exported, tiny_model):
+    before, after = Checkpoint(Path(tiny_model)), Checkpoint(exported)
+    assert after.names() == sorted(
+        {*before.names(), *(n.replace("weight", "scale") for n in before.names() if "norm" not in n)}
+    )
+    for name in before.names():
+        weight = before.raw(name)
+        if weight.ndim == 2:
+            assert after.raw(name).dtype == np.int8
+            step = np.abs(weight).max(axis=1) / 127
+            assert (np.abs(after.dense(name) - weight).max(axis=1) <= 0.51 * step + 1e-9).all()
+        else:
+            assert np.array_equal(after.raw(name), weight)
+
+
+def test_the_layout_is_that_of_the_package(exported):
+    names = sorted(path.name for path in exported.iterdir())
+    assert names == sorted(p.name for p in PACKAGED.iterdir() if p.name != "README.md")
+    index = json.loads((exported / "model.safetensors.index.json").read_text())
+    for name, shard in index["weight_map"].items():
+        assert name in load_file(exported / shard)
+
+
+@pytest.mark.slow
+def test_exporting_the_packaged_model_changes_no_weight(tmp_path):
+    sizes = export(Checkpoint(), tmp_path / "again")
+    assert sum(sizes.values()) < 140_000_000
+    assert max(sizes.values()) < 95_000_000
+    old, new = Checkpoint(), Checkpoint(tmp_path / "again")
+    assert old.names() == new.names()
+    assert all(np.array_equal(old.raw(name), new.raw(name)) for name in old.names())
+
+
+def test_a_folder_that_is_taken_is_left_alone(exported, tiny_model, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("keep")
+    with pytest.raises(BadRequestError, match="not an empty folder"):
+        export(Checkpoint(Path(tiny_model)), tmp_path / "mine")
+    assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
+
+
+def test_a_full_disk_leaves_nothing_and_says_so(tiny_model, tmp_path, monkeypatch):
+    def no_space(*arguments: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("engine.model.export.save_file", no_space)
+    with pytest.raises(BadRequestError, match="No space left on device"):
+        export(Checkpoint(Path(tiny_model)), tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_is_searched_for_its_checkpoint(tiny_model, tmp_path):
+    with pytest.raises(ModelError, match="no folder at"):
+        find_checkpoint(tmp_path / "nowhere")
+    with pytest.raises(ModelError, match="train first"):
+        find_checkpoint(tmp_path)
+    shutil.copytree(tiny_model, tmp_path / "run" / "checkpoint")
+    assert find_checkpoint(tmp_path / "run").folder == tmp_path / "run" / "checkpoint"
+
+
+def test_four_bits_have_sixteen_levels_a_block_and_err_more_than_eight():
+    weight = np.random.default_rng(0).normal(size=(3, 80)).astype(np.float32)
+    rounded = four_bits(weight)
+    assert rounded.shape == weight.shape
+    for row in rounded:
+        for start in range(0, 80, INT4_BLOCK):
+            assert len(np.unique(row[start : start + INT4_BLOCK])) <= 16
+    error = np.abs(rounded - weight).max()
+    assert 0.02 < error < np.abs(weight).max() / 7
+    assert not four_bits(np.zeros((1, 64), np.float32)).any()
+
+
+def test_mixes_cost_between_four_and_eight_bits(tiny_model):
+    folder = Path(tiny_model)
+    eight, mixed, four = (Rounded(folder, parts).bytes_stored() for parts in ((), ("mlp",), ("",)))
+    assert four < mixed < eight < Rounded(folder, ()).bytes_stored(dense=True)
+
+
+def test_the_command_writes_the_folder_its_card_and_what_rounding_costs(tiny_model, dev, tmp_path, capsys):
+    out = tmp_path / "released"
+    assert main(["model", "export", tiny_model, str(out), "--dev", str(dev), "--cursors", "1"]) == 0
+    shown = capsys.readouterr().out
+    for word in ("fp32", "int8 rows, as it runs", "int4, weights alone", "MLP int4"):
+        assert word in shown
+    card = (out / "README.md").read_text()
+    assert "license: apache-2.0" in card
+    assert "SmolLM2-135M" in card
+    assert "int8 rows, as it runs" in card
+    assert main(["model", "export", tiny_model, str(out), "--dev", str(dev)]) == 2
+    assert "not an empty folder" in capsys.readouterr().err
