@@ -2,23 +2,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import shutil
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
-from engine.checkpoint import PACKAGED
 from engine.errors import EngineUnavailableError
 from engine.service.client import EngineClient
 from engine.service.control import stop_engines
 from engine.service.options import EngineOptions
 from engine.service.server import EngineServer
+from tests.engine.tiny import LLAMA, write_model
 from tests.service.stand_in import StandIn
 
 
@@ -38,36 +35,14 @@ def options(folder: Path) -> EngineOptions:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A real, untrained model folder that loads in a moment: for tests that are about processes, not suggestions."""
-    where = tmp_path_factory.mktemp("tiny")
-    config = json.loads((PACKAGED / "config.json").read_text())
-    config |= {
-        "hidden_size": 64,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-        "head_dim": 32,
-        "intermediate_size": 128,
-    }
-    (where / "config.json").write_text(json.dumps(config))
-    shutil.copy(PACKAGED / "tokenizer.json", where)
-    random = np.random.default_rng(0)
-    shapes = {"model.embed_tokens.weight": (config["vocab_size"], 64)}
-    for i in range(2):
-        at = f"model.layers.{i}."
-        shapes |= {at + f"self_attn.{name}_proj.weight": (rows, 64) for name, rows in (("q", 64), ("k", 32), ("v", 32))}
-        shapes |= {at + "self_attn.o_proj.weight": (64, 64), at + "mlp.down_proj.weight": (64, 128)}
-        shapes |= {at + f"mlp.{name}_proj.weight": (128, 64) for name in ("gate", "up")}
-    tensors = {name: random.normal(0, 0.05, shape).astype(np.float32) for name, shape in shapes.items()}
-    norms = ["model.norm.weight"]
-    norms += [f"model.layers.{i}.{part}_layernorm.weight" for i in range(2) for part in ("input", "post_attention")]
-    tensors |= {name: np.ones(64, np.float32) for name in norms}
-    save_file(tensors, str(where / "model.safetensors"))
-    return str(where)
+    folder = tmp_path_factory.mktemp("tiny")
+    return str(write_model(folder, LLAMA, vocab_size=49_152, tie_word_embeddings=True))
 
 
 @pytest.fixture
-def tiny(options: EngineOptions, tiny_model: str) -> EngineOptions:
-    """Options for real engine processes with a tiny model."""
+def tiny(options: EngineOptions, tiny_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> EngineOptions:
+    """Options for real engine processes with a tiny model, and a cache that is not the user's."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return replace(options, model=tiny_model, idle_minutes=1.0)
 
 

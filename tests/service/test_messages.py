@@ -10,7 +10,17 @@ from engine import errors
 from engine.errors import BadRequestError, RemaskError
 from engine.service import messages
 from engine.service.frames import HEADER, pack, unpack
-from engine.types import CompleteAnswer, CompleteRequest, Completion, Edit, Repair, RepairAnswer, RepairRequest
+from engine.types import (
+    CompleteAnswer,
+    CompleteRequest,
+    Completion,
+    Edit,
+    Repair,
+    RepairAnswer,
+    RepairRequest,
+    RewriteAnswer,
+    RewriteRequest,
+)
 
 
 def over_the_wire(message):
@@ -26,7 +36,12 @@ def test_requests_come_out_equal_but_for_the_deadline_which_is_another_clock():
 
 def test_answers_come_out_equal():
     complete = CompleteAnswer([Completion("x", 0.5, 3, 4), Completion("", 0.1, 1, 1)], 5, 4, 100, 90, {"total": 1.5})
-    repair = RepairAnswer(Repair([Edit(1, 2, "a", "b")], "b", 2, 0), 3, timings_ms={"rank": 2.0})
+    repair = RepairAnswer(
+        Repair([Edit(1, 2, "a", "b")], "b", 2, 0),
+        3,
+        alternatives=(Repair([Edit(1, 2, "a", "c")], "c", 2, 1),),
+        timings_ms={"rank": 2.0},
+    )
     assert messages.complete_answer(over_the_wire(messages.answer_to_wire(complete))) == complete
     assert messages.repair_answer(over_the_wire(messages.answer_to_wire(repair))) == repair
 
@@ -83,3 +98,11 @@ def test_errors_keep_their_class_and_text(name):
 @pytest.mark.parametrize("name", ["SystemExit", "annotations", "", 3, "__builtins__"])
 def test_an_error_of_an_unknown_class_is_a_plain_one(name):
     assert type(messages.error_from_wire({"error": name, "message": "m"})) is RemaskError
+
+
+@pytest.mark.parametrize("edit", [None, Edit(1, 2, "a", "b")])
+def test_a_rewrite_comes_out_equal_with_and_without_an_edit(edit):
+    request = RewriteRequest("abc", 1, 2, "python", "light", "x.py", 3)
+    assert messages.request_from_wire(RewriteRequest, over_the_wire(messages.request_to_wire(request))) == request
+    answer = RewriteAnswer(edit, 4, {"rank": 1.0})
+    assert messages.rewrite_answer(over_the_wire(messages.answer_to_wire(answer))) == answer

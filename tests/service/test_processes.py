@@ -253,6 +253,15 @@ async def test_a_full_disk_and_a_folder_that_cannot_be_written_cost_the_log_only
         assert client.state.state == "ready"
 
 
+async def test_a_cache_folder_that_cannot_be_written_costs_time_only_and_the_log_says_so(tiny, clients, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    client = clients(tiny)
+    assert (await client.complete(request())).steps > 0
+    await client.remember("a.py", "x = 1\n" * 20)
+    assert (await client.stats())["memory_files"] == 1
+    assert "/proc/nowhere" in Path(tiny.log_file).read_text()
+
+
 async def test_where_not_a_byte_can_be_written_to_any_file_the_engine_works(tiny, clients):
     engine = start_by_hand(tiny, shell="ulimit -f 0")
     try:
