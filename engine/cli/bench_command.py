@@ -9,6 +9,10 @@ from typing import Any
 
 # Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
 SUBCOMMANDS = {
+    "latency": ("engine.bench.latency", "how long a completion takes, of what, and against one token at a time"),
+    "throughput": ("engine.bench.throughput", "tokens a second, all included; the command for a GPU"),
+    "typing": ("engine.bench.typing_simulation", "a real file typed key by key: keystroke to suggestion"),
+    "llama": ("engine.bench.llama", "against llama.cpp and the base model, one token after another"),
     "repair": ("engine.bench.repair", "damaged files of four languages, mended in five ways"),
     "serve": ("engine.bench.serve", "many simulated editors on one engine; with --seconds 1800 a soak"),
     "transport": ("engine.bench.transport", "what the engine process costs beside an engine in this process"),

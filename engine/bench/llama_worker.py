@@ -1,0 +1,44 @@
+"""Runs under the Python that has `llama-cpp-python`, beside `remask bench llama`; knows nothing of Remask.
+
+Reads JSON lines from standard input, `{"ids": [...], "tokens": n, "cold": bool}`, and answers each with milliseconds
+of the prompt and of the greedy tokens after it, and those tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from llama_cpp import Llama  # type: ignore[import-not-found, unused-ignore]
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    model = Llama(sys.argv[1], n_ctx=1024, n_threads=int(sys.argv[2]), n_threads_batch=int(sys.argv[2]), verbose=False)
+    print(json.dumps({"ready": True}), flush=True)
+    for line in sys.stdin:
+        ask = json.loads(line)
+        ids, tokens = ask["ids"], ask["tokens"]
+        if ask["cold"]:
+            model.reset()
+        # Keep what the context shares with what is loaded, as llama.cpp's server does; the last token is evaluated.
+        keep = 0
+        held = model.input_ids[: model.n_tokens].tolist()
+        while keep < min(len(held), len(ids) - 1) and held[keep] == ids[keep]:
+            keep += 1
+        model.n_tokens = keep
+        start = time.perf_counter()
+        model.eval(ids[keep:])
+        prompt = (time.perf_counter() - start) * 1e3
+        made = []
+        start = time.perf_counter()
+        for n in range(tokens):
+            made.append(int(model.sample(temp=0.0, repeat_penalty=1.0)))
+            if n + 1 < tokens:
+                model.eval(made[-1:])
+        print(json.dumps({"prompt_ms": prompt, "ms": (time.perf_counter() - start) * 1e3, "made": made}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""`remask bench throughput`: tokens a second, all included: one stream of completions, then many rows and sequences.
+
+`remask bench throughput --device cuda` is the command for a GPU. The stream counts everything from text to text,
+prefill and parser too; "warm" completions are asked again one key later, as an editor does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from engine.bench import speed
+from engine.checkpoint import Checkpoint
+from engine.core import Engine
+from engine.denoiser import Denoiser
+from engine.device import choose
+from engine.graph import Precision
+from engine.types import CompleteRequest
+
+BATCHES = ((1, 1), (1, 8), (1, 16), (1, 32), (1, 64), (4, 1), (4, 16), (8, 1), (8, 16), (16, 1), (16, 16))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    speed.add_common(parser)
+    parser.add_argument("--cursors", type=int, default=12, metavar="N", help="completions in the stream (default 12)")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8", "int8-blocks", "int4-blocks"))
+    parser.add_argument("--seconds", type=float, default=1.0, metavar="S", help="time for each batch (default 1)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print two tables; exit 0."""
+    console = Console()
+    precision: Precision | None = args.precision
+    denoiser = Denoiser(Checkpoint(Path(args.model) if args.model else None), choose(args.device), precision)
+    about = speed.facts(denoiser)
+    batches = rows_a_second(denoiser, args.seconds)
+    columns = ["sequences x rows", "ms a pass", "rows/s", "times one row"]
+    speed.show(console, "Rows a second, context of 256", about, columns, batches)
+    stream = completions_a_second(args)
+    columns = ["stream", "tokens/s", "completions/s", "ms p50", "tokens each", "tokens a pass"]
+    speed.show(console, "One stream of completions, all included", about, columns, stream)
+    speed.write(args.json, {"about": about, "batches": batches, "stream": stream})
+    return 0
+
+
+def rows_a_second(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
+    """[sequences x rows, ms a pass, rows/s, times the first]."""
+    table: list[list[Any]] = []
+    context = 256
+    for batch, rows in BATCHES:
+        cache = denoiser.new_cache(batch)
+        for start in range(0, context, 64):
+            step(denoiser, cache, batch, 64, start, last=True)
+        spent: list[float] = []
+        began = time.perf_counter()
+        while len(spent) < 4 or time.perf_counter() - began < seconds:
+            at = time.perf_counter()
+            step(denoiser, cache, batch, rows, context)
+            spent.append((time.perf_counter() - at) * 1e3)
+        ms = statistics.median(spent[1:])
+        rate = batch * rows / ms * 1e3
+        table.append([f"{batch} x {rows}", ms, rate, rate / (table[0][2] if table else rate)])
+    return table
+
+
+def step(denoiser: Denoiser, cache: Any, batch: int, rows: int, start: int, last: bool = False) -> None:
+    """A causal pass of the same rows in each sequence; predictions for all of them, or for the last."""
+    ids = np.array([[100 + 13 * (start + i) % 20_000 for i in range(rows)]] * batch)
+    at = np.arange(start, start + rows)[None].repeat(batch, 0)
+    sees = (np.arange(start + rows)[None] <= at[0][:, None])[None].repeat(batch, 0)
+    denoiser.forward(cache, ids, at, at, sees, np.arange(batch * rows)[-1 if last else 0 :])
+
+
+def completions_a_second(args: argparse.Namespace) -> list[list[Any]]:
+    """[kind, tokens/s, completions/s, ms p50, tokens a completion, tokens a pass] cold and warm."""
+    table = []
+    with Engine(args.device, model=args.model, memory=False) as engine:
+        places = speed.cursors(args.cursors, seed=3)
+        engine.run_complete(CompleteRequest(places[0].prefix, places[0].suffix, "python"))
+        costs: dict[str, list[tuple[float, int, int]]] = {"cold": [], "warm": []}
+        for place in places:
+            engine.caches.clear()
+            for kind in ("cold", "warm"):
+                prefix = place.prefix if kind == "cold" else place.prefix + place.middle[:1]
+                at = time.perf_counter()
+                answer = engine.run_complete(CompleteRequest(prefix, place.suffix, "python", multiline=True))
+                costs[kind].append(((time.perf_counter() - at) * 1e3, answer.tokens, answer.steps))
+    for kind, all_ in costs.items():
+        ms, tokens, steps = (sum(c[i] for c in all_) for i in range(3))
+        p50 = statistics.median(c[0] for c in all_)
+        row = [kind, tokens / ms * 1e3, len(all_) / ms * 1e3, p50, tokens / len(all_), tokens / max(steps, 1)]
+        table.append(row)
+    return table
