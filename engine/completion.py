@@ -25,6 +25,7 @@ from engine.ends import (
     ends,
     following_tokens,
     repeats,
+    with_line_breaks_of,
 )
 from engine.memory import Match, Memory, look_back
 from engine.sampler import Draft, Observer, Sampler, Task
@@ -349,6 +350,7 @@ class Completer:
         text = end.text
         if spot.block and spot.request.suffix[:1] in ("", "\n", "\r"):
             text = text.rstrip()
+        text = with_line_breaks_of(text, spot.request.prefix, spot.request.suffix)
         logprobs = [*draft.logprobs[: end.tokens], end.ending]
         confidence = math.exp(sum(logprobs) / len(logprobs))
         return Completion(text, round(min(confidence, 1.0), 4), end.tokens + end.whole, steps)

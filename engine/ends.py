@@ -114,3 +114,10 @@ def body_indent(prefix: str) -> int:
     line = prefix[prefix.rfind("\n") + 1 :]
     width = len(line) - len(line.lstrip())
     return width if not line.strip() else width + 1
+
+
+def with_line_breaks_of(text: str, prefix: str, suffix: str) -> str:
+    """`text` with CRLF line breaks where the file around it has them."""
+    at = prefix.rfind("\n")
+    near = prefix[at - 1 : at + 1] if at > 0 else suffix[max(suffix.find("\n") - 1, 0) :][:2]
+    return text.replace("\r\n", "\n").replace("\n", "\r\n") if near == "\r\n" else text

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from engine.checkpoint import Checkpoint
-from engine.ends import cut_at_dedent, cut_at_line, ends, following_tokens, repeats
+from engine.ends import cut_at_dedent, cut_at_line, ends, following_tokens, repeats, with_line_breaks_of
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 
@@ -99,3 +99,11 @@ def test_tokens_that_begin_the_suffix_and_line_breaks_that_end_a_line():
     assert all(piece.startswith((b"\n", b"\r\n")) for piece in breaks)
     assert b"\n\n" in breaks
     assert not following_tokens(VOCABULARY, "", False).size
+
+
+def test_line_breaks_are_those_of_the_file():
+    assert with_line_breaks_of("a\nb", "x\r\n", "") == "a\r\nb"
+    assert with_line_breaks_of("a\r\nb", "x\r\n", "") == "a\r\nb"
+    assert with_line_breaks_of("a\nb", "", "\r\ny") == "a\r\nb"
+    assert with_line_breaks_of("a\nb", "x\n", "\ny") == "a\nb"
+    assert with_line_breaks_of("a\nb", "", "") == "a\nb"
