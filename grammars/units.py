@@ -39,13 +39,16 @@ def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) ->
     """Runs of `rows` that begin with a line whose margin is exactly `margin` and that goes on no statement."""
     first, width = lines.starts[rows.start], len(margin)
     borders = [first]
-    decorated, conflict = False, False
+    decorated, conflict, opened = False, False, False
     for row in rows:
         start = lines.starts[row]
         if text.startswith(CONFLICT, start):
             conflict = not text.startswith(">>>>>>>", start)
             continue
-        if row in hidden or conflict or not text.startswith(margin, start):
+        if row in hidden or conflict:
+            continue
+        headed, opened = opened, _opens(text, lines, row, opened)
+        if headed or not text.startswith(margin, start):
             continue
         line = text[start + width : start + width + 12]
         if line[:1] in ("", " ", "\t", "\n", "\r", "\f") or CONTINUES.match(line):
@@ -55,6 +58,13 @@ def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) ->
         decorated = DECORATES.match(line) is not None
     end = lines.starts[rows.stop] if rows.stop < len(lines.starts) else len(text)
     return [Unit(a, b) for a, b in pairwise([*borders, end]) if a < b]
+
+
+def _opens(text: str, lines: Lines, row: int, before: bool) -> bool:
+    """Whether what follows a row must belong to it, as behind a colon at its end; blank lines change nothing."""
+    start, end = lines.span(row)
+    line = text[start:end].split(" #")[0].rstrip()
+    return line.endswith(":") if line else before
 
 
 def inner(language: Language, text: str, found: list[Token]) -> list[Unit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import random
 import re
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from pathlib import Path
 import grammars
 from engine.bench.repair_corpus import texts
 from engine.types import Edit
-from engine.verify import changed_span
 from grammars.damage import KINDS, Damaged, Subject, damage
 from grammars.lexer import tokens
 
@@ -106,15 +106,15 @@ def words(language: str, text: str) -> list[str]:
 
 def token_edits(language: str, old: str, new: str) -> int:
     """Levenshtein distance in tokens, a line's indentation being one, between two texts (BIFI's measure)."""
-    if old == new:
-        return 0
-    start, end, _ = changed_span(old, new)
-    start = old.rfind("\n", 0, start) + 1
-    stop = old.find("\n", end)
-    tail = len(old) - stop if stop >= 0 else 0
-    a, b = words(language, old[start : len(old) - tail]), words(language, new[start : len(new) - tail])
-    if len(a) * len(b) > 4_000_000:
-        return max(len(a), len(b))
+    a, b = old.split("\n"), new.split("\n")
+    total = 0
+    for kind, i1, i2, j1, j2 in difflib.SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if kind != "equal":
+            total += _distance(words(language, "\n".join(a[i1:i2])), words(language, "\n".join(b[j1:j2])))
+    return total
+
+
+def _distance(a: list[str], b: list[str]) -> int:
     row = list(range(len(b) + 1))
     for i, x in enumerate(a, 1):
         above, row[0] = row[0], i

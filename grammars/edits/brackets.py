@@ -41,8 +41,9 @@ def _close(site: Site, opener: Token, last: int) -> Iterator[Guess]:
     yield opener.start, opener.end, "", 1.25
     witness = site.brackets.exposed.get(opener.start)
     if witness is not None and witness.kind == "close":
-        before = site.code[max(site.index(witness.start) - 1, 0)]
-        yield before.end, before.end, closer, 0.85
+        i = site.index(witness.start)
+        place = witness.start if site.first_on_line(i) or not i else site.code[i - 1].end
+        yield place, place, closer, 0.84
     multiline = site.last_on_line(first)  # an opener at its line's end was closed on a line of its own
     yield from _close_on_its_line(site, first, row, closer, 0.3 if multiline else 0.0)
     margin, deeper = lines.indent(row), row
@@ -83,6 +84,10 @@ def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra:
     breaks = "\r\n" if text[lines.span(row)[1] : lines.span(row)[1] + 1] == "\r" else "\n"
     own, end = lines.margin(row), lines.span(deeper)[1]
     if deeper > row:
+        below = lines.neighbour(deeper, 1)
+        blanks = (below if below >= 0 else len(lines.starts) - 1) - deeper - 1
+        if blanks >= 2 and blanks != 2 * site.language.indentation_matters:  # its line is still there, but empty
+            yield end + len(breaks), end + len(breaks), own + closer, 0.87 + extra
         yield end, end, breaks + own + closer, 0.88 + extra
         if site.language.statement_end:
             for tail, cost in ((";", 1.2), (",", 1.2), (")", 1.5), (");", 1.3)):
@@ -147,7 +152,7 @@ def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[
 
 def _open_block(site: Site, row: int) -> Iterator[Guess]:
     """A block that a line above opened: the nearest one at the closer's indentation that does not end in a brace."""
-    lines, margin = site.lines, site.lines.indent(row)
+    lines, margin, text = site.lines, site.lines.indent(row), site.text
     for n in range(1, FAR):
         above = row - n
         if above < 0 or (lines.content(above).strip() and lines.indent(above) < margin):
@@ -157,7 +162,8 @@ def _open_block(site: Site, row: int) -> Iterator[Guess]:
             deeper = lines.indent(max(lines.neighbour(above, 1), 0)) > margin
             token = site.code[last - 1]
             if deeper and token.text not in ("{", "[", "("):
-                yield token.end, token.end, " {", 0.75
+                space = text[token.end : token.end + 1] == " "
+                yield token.end + space, token.end + space, " {"[space:], 0.75
                 if token.text == ";":
                     yield token.start, token.end, " {", 0.85
                 return

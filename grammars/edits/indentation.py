@@ -81,7 +81,10 @@ def _body(site: Site, row: int, cost: float) -> Iterator[Guess]:
     following = lines.neighbour(row, 1)
     if content.endswith(":") and (following < 0 or lines.indent(following) <= lines.indent(row)):
         end = lines.span(row)[1]
-        yield end, end, "\n" + lines.margin(row) + indent_unit(site.text) + "pass", 1.05 + cost
+        word = lines.content(following).split("(")[0].split() if following >= 0 else []
+        alone = following != row + 1 or not word or word[0] in ("def", "class", "async") or word[0].startswith("@")
+        body = "\n" + lines.margin(row) + indent_unit(site.text) + "pass"
+        yield end, end, body, (0.8 if alone else 1.15) + cost
 
 
 def _tabs(site: Site, row: int) -> Iterator[Guess]:
@@ -94,8 +97,15 @@ def _tabs(site: Site, row: int) -> Iterator[Guess]:
         for width in (4, 8, 2):
             yield start, start + len(margin), "\t" * (len(margin.expandtabs(width)) // width), 0.7 + 0.01 * width
     elif unit != "\t" and "\t" in margin:
+        above = lines.neighbour(row, -1)
         for width in (len(unit), 8, 4):
-            yield start, start + len(margin), margin.expandtabs(width), 0.7 + 0.01 * width
+            plain = margin.expandtabs(width)
+            yield (
+                start,
+                start + len(margin),
+                plain,
+                0.7 + 0.01 * width - 0.1 * (above >= 0 and plain == lines.margin(above)),
+            )
             mixed = [lines.margin(r).expandtabs(width) + lines.content(r).lstrip() for r in range(len(lines.starts))]
             first = next(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))
             last = max(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))

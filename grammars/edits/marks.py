@@ -10,6 +10,8 @@ from grammars.sites import Site
 
 INSERTIONS = {",": 1.2, ":": 1.25, ".": 1.3, "=": 1.25, "(": 1.3, ")": 1.2, "[": 1.4, "]": 1.3, "{": 1.4, "}": 1.3}
 SCRIPT_INSERTIONS = {";": 1.4, "=>": 1.05, "?": 1.6, "+": 1.5, "`": 1.5}
+TYPED_INSERTIONS = {">": 1.1}
+TYPES = frozenset("string number boolean any unknown void never object symbol bigint".split())
 PYTHON_INSERTIONS = {"in": 1.2, "import": 1.2, "->": 1.4, "+": 1.5, "as": 1.4, "%": 1.6, "*": 1.6}
 SPACED = frozenset(("=", "=>", "->", "+", "?", "in", "import", "as", "%", "*"))
 PAIRS = {
@@ -63,7 +65,8 @@ def _header(site: Site) -> Iterator[Guess]:
                     yield last.start, last.end, ":", 0.9
         elif last.text != "{":
             grown = deeper and (headed or last.text in (")", "=>"))
-            yield last.end, last.end, " {", 0.75 if grown else 0.95 if headed or deeper else 1.3
+            space = site.text[last.end : last.end + 1] == " "
+            yield last.end + space, last.end + space, " {"[space:], 0.75 if grown else 0.95 if headed or deeper else 1.3
             if grown:
                 yield last.end, last.end, ") {", 1.5
             if last.text in (":", ";"):
@@ -84,7 +87,10 @@ def _insert(site: Site, i: int, cost: float) -> Iterator[Guess]:
     before = site.code[i - 1] if i else None
     at_stop = i in site.at
     both = before is not None and following is not None
-    for mark, base in (INSERTIONS | (SCRIPT_INSERTIONS if script else PYTHON_INSERTIONS)).items():
+    marks = INSERTIONS | (SCRIPT_INSERTIONS if script else PYTHON_INSERTIONS)
+    if site.language.name in ("typescript", "tsx"):
+        marks |= TYPED_INSERTIONS
+    for mark, base in marks.items():
         price = base + cost
         if at_stop and site.expected:
             price += -0.1 if mark in site.expected else 0.2
@@ -95,6 +101,8 @@ def _insert(site: Site, i: int, cost: float) -> Iterator[Guess]:
             continue
         if mark == "=" and kinds[0] in ("name", "close") and _value(following):
             price -= 0.4 if _begins_statement(site, i) else 0.1
+        if mark == ":" and following is not None and following.text in TYPES and kinds[0] in ("name", "close"):
+            price -= 0.55
         if mark in ("in", "import", "as") and not (both and _value(before) and _value(following)):
             continue
         if mark == "=>" and not (before is not None and before.kind in ("close", "name")):

@@ -46,6 +46,10 @@ def _close(site: Site, token: Token) -> Iterator[Guess]:
     body_start = token.start + token.text.index(quote) + len(quote)
     yield from _ends(site, quote, body_start, stop, 0.0)
     yield token.start, body_start, "", 1.5
+    last = site.text[body_start:stop].rstrip(" ,;:)]}")
+    if len(quote) == 1 and last.endswith(("'", '"')) and quote != "`":  # opened with one quote, closed with the other
+        yield body_start + len(last) - 1, body_start + len(last), quote, 0.8
+        yield token.end - len(token.text) + token.text.index(quote), body_start, last[-1], 0.85
     if len(quote) == 3 or quote == "`":
         yield from _line_ends(site, quote, body_start, token.end)
 
