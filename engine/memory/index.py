@@ -120,7 +120,8 @@ class Memory:
 
     def _around(self, path: str | None, prefix: str, suffix: str) -> tuple[Segment, ...]:
         """The file being edited without the cursor's line, sorted anew only when another line is edited."""
-        above = prefix[: prefix.rfind("\n") + 1][-AROUND:]
+        # Without the white space before the cursor: a place there would have nothing but white space to say.
+        above = prefix[: prefix.rfind("\n") + 1][-AROUND:].rstrip()
         line = suffix.find("\n")
         below = suffix[line + 1 : line + 1 + AROUND] if line >= 0 else ""
         key = (path or "", above, below)

@@ -40,7 +40,7 @@ class Segment:
             parts += [file.tokens, wall]
         stream = np.concatenate(parts)
         self.wall = int(wall[0])
-        self.suffixes = Suffixes(stream, width)
+        self.suffixes = Suffixes(stream, width, self.wall)
         self._starts = np.cumsum([len(p) for p in parts])[:-1:2]
 
     def file(self, place: int) -> File:

@@ -17,8 +17,12 @@ ROUNDS = DEPTH.bit_length() - 1
 class Suffixes:
     """An immutable sorted stream. Big-endian bytes, so that comparing bytes compares token sequences."""
 
-    def __init__(self, tokens: npt.NDArray[np.uint32], width: int) -> None:
-        """`tokens` (n,) in the order of the text; `width` bytes a token (2 when the vocabulary allows it)."""
+    def __init__(self, tokens: npt.NDArray[np.uint32], width: int, wall: int = -1) -> None:
+        """`tokens` (n,) in the order of the text; `width` bytes a token (2 when the vocabulary allows it).
+
+        Places in front of a `wall` (where a text ends) have nothing to say and never count as a match.
+        """
+        self.wall = wall
         backwards = tokens[::-1]
         self.width = width
         self.size = len(tokens)
@@ -39,7 +43,16 @@ class Suffixes:
     def longest(self, query: bytes) -> int:
         """Tokens of left context that the best place shares with `query`."""
         at = self._lower(query)
-        return max(self._shared(at - 1, query), self._shared(at, query))
+        before, after = at - 1, at
+        while before >= 0 and self._mute(before):
+            before -= 1
+        while after < self.size and self._mute(after):
+            after += 1
+        return max(self._shared(before, query), self._shared(after, query))
+
+    def _mute(self, index: int) -> bool:
+        place = self._at[index]
+        return place == 0 or int(self.stream[place - 1]) == self.wall
 
     def places(self, query: bytes, length: int, limit: int) -> tuple[npt.NDArray[np.int64], int]:
         """Backward indices of places that share `length` tokens with `query`, at most `limit`, and how many there are.

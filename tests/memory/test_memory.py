@@ -67,6 +67,14 @@ def test_the_file_being_edited_is_searched_around_the_cursors_line(memory):
     assert ahead(memory, "rows = fetch_ledger_rows(session,", "\n" + above).strip().startswith("limit=PAGE)")
 
 
+def test_the_place_of_the_cursor_itself_is_no_match(memory):
+    above = "def first(session):\n    rows = session.fetch_all()\n    audit(rows)\n    session.close()\n"
+    prefix = above + "def second(session):\n    rows = session.fetch_all()\n    "
+    view = memory.view("python", "a.py", prefix, "\n", END)
+    match = view.match(memory.vocabulary.encode(prefix.rstrip()))
+    assert memory.vocabulary.decode(match.ahead).lstrip().startswith("audit(rows)")
+
+
 def test_languages_are_kept_apart_and_script_languages_share(memory):
     memory.remember("a.js", "ledger.appendQuarterlyFigures(region);\n")
     assert ahead(memory, "ledger.append") == ""
