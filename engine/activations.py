@@ -2,8 +2,8 @@
 
 A few channels of a language model are tens of times larger than the rest, and with one scale a token they leave the
 rest few bits. SmoothQuant (arXiv 2211.10438) divides a channel by a factor and multiplies the weights' column by it.
-Every divisor folds into what comes before: a norm's weight, the rows that make the values, the rows of the up
-projection. So it costs nothing when the model runs. `engine.graph` does the folding; this is the measurement.
+Behind a norm the divisors fold into its weight, so they cost nothing when the model runs. `engine.graph` does the
+folding; this is the measurement.
 
 `python -m engine.activations FOLDER FILE...` measures a model on real code and writes `activations.safetensors` into
 its folder.
@@ -41,25 +41,28 @@ def read(folder: Path) -> dict[str, Array] | None:
 
 
 class ObservedGraph(GraphBuilder):
-    """The fp32 graph, which also gives the largest input of every product, channel by channel."""
+    """The fp32 graph, which also gives the largest input of every product behind a norm, channel by channel."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:
         super().__init__(checkpoint, "fp32", WINDOW)
         self.observed: list[str] = []
 
     def linear(
-        self, x: str, matrices: list[str], out: str, rows: Array | None = None, columns: Array | None = None
+        self, x: str, matrices: list[str], out: str, rows: Array | None = None, spread: Array | None = None
     ) -> str:
-        """Also keep max |x|, (columns,)."""
-        over = self.constant("rows.flat", [0]) if out == "logits" else self.constant("rows.batched", [0, 1])
-        size = self.node("Abs", [x], f"observed.{out}.size")
-        self.node("ReduceMax", [size, over], f"observed.{out}", keepdims=0)
-        self.observed.append(out)
-        return super().linear(x, matrices, out, rows, columns)
+        """Also keep max |x|, (columns,), over all tokens but the first, whose activations are like no other's."""
+        if spread is not None:
+            flat = self.constant("observed.flat", [-1, self.checkpoint.shape(matrices[0])[1]])
+            size = self.node("Abs", [self.node("Reshape", [x, flat], f"observed.{out}.flat")], f"observed.{out}.size")
+            from_second = [self.constant(f"observed.{n}", [v]) for n, v in (("from", 1), ("to", 1 << 30), ("axis", 0))]
+            rest = self.node("Slice", [size, *from_second], f"observed.{out}.rest")
+            self.node("ReduceMax", [rest, "observed.axis"], f"observed.{out}", keepdims=0)
+            self.observed.append(out)
+        return super().linear(x, matrices, out, rows, spread)
 
 
 def measure(checkpoint: Checkpoint, windows: list[list[int]]) -> dict[str, Array]:
-    """The largest activation of each channel in front of each product over token `windows` (WINDOW tokens at most)."""
+    """The largest activation of each channel in a window, on average over `windows` of at most WINDOW token ids."""
     graph = ObservedGraph(checkpoint)
     model, weights = graph.build()
     names = [f"observed.{out}" for out in graph.observed]
@@ -77,7 +80,7 @@ def measure(checkpoint: Checkpoint, windows: list[list[int]]) -> dict[str, Array
         for i in range(c.layers):
             feed[f"key.{i}"] = feed[f"value.{i}"] = np.zeros((1, c.kv_heads, n, c.head_dim), np.float32)
         for out, value in zip(graph.observed, session.run(names, feed), strict=True):
-            largest[out] = np.maximum(largest.get(out, value), value)
+            largest[out] = largest.get(out, np.float32(0)) + value / np.float32(len(windows))
     return largest
 
 

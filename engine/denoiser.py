@@ -133,7 +133,6 @@ class Denoiser:
         device: Device,
         precision: Precision | None = None,
         capacity: int | None = None,
-        spin: bool = False,
     ) -> None:
         self.checkpoint = checkpoint
         self.config = checkpoint.config
@@ -148,7 +147,7 @@ class Denoiser:
         self.precision: Precision = precision or ("fp16" if device.name == "cuda" else self._processor)
         check_room(self.config, self.precision, self.capacity, device.name)
         try:
-            self._session = self._open(device, spin)
+            self._session = self._open(device)
         except ModelError:
             raise
         except Exception as failure:  # the CUDA provider raises many types, from missing libraries to out of memory
@@ -158,22 +157,24 @@ class Denoiser:
             reason = f"CUDA failed: {str(failure).splitlines()[0]}"
             self.device = Device("cpu", reason, device.threads)
             self.precision = self._processor
-            self._session = self._open(self.device, spin)
+            self._session = self._open(self.device)
         if device.name == "cuda" and self._session.get_providers()[0] != "CUDAExecutionProvider":
             # ONNX Runtime falls back by itself with a warning; say so, and do not run fp16 on a processor.
             self.device = Device("cpu", "ONNX Runtime could not start its CUDA provider", device.threads)
             self.precision = self._processor
-            self._session = self._open(self.device, spin)
+            self._session = self._open(self.device)
 
-    def _open(self, device: Device, spin: bool) -> ort.InferenceSession:
+    def _open(self, device: Device) -> ort.InferenceSession:
         model, weights = variants.build(self.checkpoint, self.precision, self.capacity, self._activations)
         self.checkpoint.release()
         self._results = RESULTS + (("entropy",) if self.precision == "fp16" else ())
         options = ort.SessionOptions()
         options.intra_op_num_threads = device.threads
         options.log_severity_level = 3
-        # Spinning threads would keep an idle editor's processor busy between keystrokes.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spin else "0")
+        # Threads that sleep between two nodes wake too late to share the next one; between passes they must not spin,
+        # or an idle editor would keep a processor busy.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         values = [ort.OrtValue.ortvalue_from_numpy(w) for w in weights.values()]
         options.add_external_initializers(list(weights), values)
         return ort.InferenceSession(model, options, providers=device.providers)

@@ -78,11 +78,14 @@ class GraphBuilder:
         return name
 
     def linear(
-        self, x: str, matrices: list[str], out: str, rows: Array | None = None, columns: Array | None = None
+        self, x: str, matrices: list[str], out: str, rows: Array | None = None, spread: Array | None = None
     ) -> str:
-        """`x @ concat(matrices).T`, as one product; `rows` and `columns` scale the rows and columns of the whole."""
-        if self.precision == "int8":
-            y = self._rows(x, matrices, out, rows, columns)
+        """`x @ concat(matrices).T`, as one product, whose rows are scaled by `rows`.
+
+        `x` comes from a norm when `spread` is there: the divisors of its channels, to be made good by the weights.
+        """
+        if self.precision == "int8" and spread is not None:
+            y = self._rows(x, matrices, out, rows, spread)
         elif self.precision in ("fp32", "fp16"):
             dense = np.concatenate([self.checkpoint.dense(m) for m in matrices])
             if rows is not None:
@@ -98,7 +101,7 @@ class GraphBuilder:
             y = self.node("Add", [y, self.weight(out + ".bias", bias.astype(self.float))], out + ".biased")
         return y
 
-    def _rows(self, x: str, matrices: list[str], out: str, rows: Array | None, columns: Array | None) -> str:
+    def _rows(self, x: str, matrices: list[str], out: str, rows: Array | None, spread: Array) -> str:
         """Activations and weights int8: x / max|x| of each token, times 127, against weights as `zero_point` says."""
         n = sum(self.checkpoint.shape(m)[0] for m in matrices)
         k = self.checkpoint.shape(matrices[0])[1]
@@ -109,8 +112,7 @@ class GraphBuilder:
                 for stripe in self.checkpoint.stripes(matrix, STRIPE):
                     if rows is not None:
                         stripe *= rows[at : at + len(stripe), None]
-                    if columns is not None:
-                        stripe *= columns
+                    stripe *= spread
                     at += len(stripe)
                     yield stripe
 
@@ -142,16 +144,13 @@ class GraphBuilder:
         how = {"bits": bits, "block_size": BLOCK, "accuracy_level": 4}
         return self.node("MatMulNBits", inputs, out, MICROSOFT, K=k, N=n, **how)
 
-    def smooth(self, product: str, matrices: list[str], group: int = 1) -> Array | None:
-        """Divisors of a product's input channels; `group` heads of channels that come from one head share theirs."""
+    def spread(self, product: str, matrices: list[str]) -> Array:
+        """Divisors of the channels that a norm gives to a product, (columns,)."""
+        columns = self.checkpoint.shape(matrices[0])[1]
         if self.precision != "int8" or product not in self.activations:
-            return None
-        largest = self.activations[product]
+            return np.ones(columns, dtype=np.float32)
         heaviest = np.maximum.reduce([self.checkpoint.heaviest(m) for m in matrices])
-        if group > 1:
-            shape = (self.config.kv_heads, group, self.config.head_dim)
-            largest, heaviest = (a.reshape(shape).max(axis=1).reshape(-1) for a in (largest, heaviest))
-        return smoothing(largest, heaviest)
+        return smoothing(self.activations[product], heaviest)
 
     def embed(self) -> str:
         """Rows of the embedding for `ids`: (B, T, hidden)."""
@@ -166,10 +165,9 @@ class GraphBuilder:
         wide = self.node("Cast", [picked], "embedded.wide", to=self.kind)
         return self.node("Mul", [wide, scale], "embedded")
 
-    def norm_weight(self, name: str, divisors: Array | None = None) -> str:
+    def norm_weight(self, name: str, spread: Array) -> str:
         """An RMSNorm's weight, with the divisors of the product behind it."""
-        weight = self.checkpoint.dense(name)
-        return self.weight(name, (weight if divisors is None else weight / divisors).astype(self.float))
+        return self.weight(name, (self.checkpoint.dense(name) / spread).astype(self.float))
 
     def shared(self) -> None:
         """What all layers use alike: scatter indices, and the mask for stacked query heads."""
@@ -205,17 +203,13 @@ class GraphBuilder:
         self.weight("rope.cos", np.cos(angles).astype(self.float))
         self.weight("rope.sin", np.sin(angles).astype(self.float))
 
-    def attention(self, x: str, i: int, divisors: Array | None) -> str:
+    def attention(self, x: str, i: int, spread: Array) -> str:
         """Grouped-query attention of T rows over the whole cache: (B, T, hidden) -> (B, T, hidden)."""
         c, at, n = self.config, f"model.layers.{i}.self_attn.", f"attention.{i}."
         q, kv, both = c.heads * c.head_dim, c.kv_heads * c.head_dim, c.heads + c.kv_heads
-        group = c.heads // c.kv_heads
-        spread = self.smooth(n + "out", [at + "o_proj.weight"], group)
         factors = np.ones(q + 2 * kv, dtype=np.float32)
         factors[:q] = float(c.head_dim) ** -0.5
-        if spread is not None:
-            factors[q + kv :] /= spread
-        qkv = self.linear(x, [at + f"{p}_proj.weight" for p in "qkv"], n + "qkv", rows=factors, columns=divisors)
+        qkv = self.linear(x, [at + f"{p}_proj.weight" for p in "qkv"], n + "qkv", factors, spread)
         self.node("Split", [qkv, self.constant("split.qk_v", [q + kv, kv])], [n + "qk", n + "v"], axis=2)
         turned = self.node(
             "RotaryEmbedding",
@@ -243,40 +237,35 @@ class GraphBuilder:
         mixed = self.node("Reshape", [mixed, "mixed.shape"], n + "mixed.heads")
         mixed = self.node("Transpose", [mixed], n + "mixed.t", perm=[0, 2, 1, 3])
         mixed = self.node("Reshape", [mixed, self.constant("flat.shape", [0, 0, q])], n + "mixed.flat")
-        if spread is not None:
-            spread = np.repeat(spread.reshape(c.kv_heads, 1, c.head_dim), group, axis=1).reshape(-1)
-        return self.linear(mixed, [at + "o_proj.weight"], n + "out", columns=spread)
+        return self.linear(mixed, [at + "o_proj.weight"], n + "out")
 
-    def mlp(self, x: str, i: int, divisors: Array | None) -> str:
+    def mlp(self, x: str, i: int, spread: Array) -> str:
         """SwiGLU: (B, T, hidden) -> (B, T, hidden)."""
         at, n = f"model.layers.{i}.mlp.", f"mlp.{i}."
         size = self.config.intermediate
-        spread = self.smooth(n + "out", [at + "down_proj.weight"])
-        factors = None if spread is None else np.concatenate([np.ones(size, np.float32), 1.0 / spread])
-        matrices = [at + "gate_proj.weight", at + "up_proj.weight"]
-        both = self.linear(x, matrices, n + "both", rows=factors, columns=divisors)
+        both = self.linear(x, [at + "gate_proj.weight", at + "up_proj.weight"], n + "both", spread=spread)
         self.node("Split", [both, self.constant("split.mlp", [size, size])], [n + "gate", n + "up"], axis=2)
         gate = self.node("QuickGelu", [n + "gate"], n + "silu", MICROSOFT, alpha=1.0)
         product = self.node("Mul", [gate, n + "up"], n + "product")
-        return self.linear(product, [at + "down_proj.weight"], n + "out", columns=spread)
+        return self.linear(product, [at + "down_proj.weight"], n + "out")
 
     def head(self, x: str, residual: str) -> None:
         """Final norm and vocabulary head on the wanted rows, and what a sampler reads of them."""
         c = self.config
         name = "model.embed_tokens.weight" if c.tied else "lm_head.weight"
-        divisors = self.smooth("logits", [name])
+        spread = self.spread("logits", [name])
         hidden = self.node("Add", [x, residual], "hidden")
         flat = self.node("Reshape", [hidden, self.constant("hidden.rows", [-1, c.hidden])], "hidden.flat")
         picked = self.node("Gather", [flat, "rows"], "hidden.picked", axis=0)
         normed = self.node(
             "SimplifiedLayerNormalization",
-            [picked, self.norm_weight("model.norm.weight", divisors)],
+            [picked, self.norm_weight("model.norm.weight", spread)],
             "hidden.normed",
             axis=-1,
             epsilon=c.eps,
         )
         half = self.precision == "fp16"
-        logits = self.linear(normed, [name], "logits.half" if half else "logits", columns=divisors)
+        logits = self.linear(normed, [name], "logits.half" if half else "logits", spread=spread)
         if half:
             self.node("Cast", [logits], "logits", to=TensorProto.FLOAT)
         chances = self.node("Softmax", ["logits"], "chances", axis=-1)
@@ -309,11 +298,11 @@ class GraphBuilder:
         out = None
         for i in range(c.layers):
             at = f"model.layers.{i}."
-            spread = self.smooth(f"attention.{i}.qkv", [at + f"self_attn.{p}_proj.weight" for p in "qkv"])
+            spread = self.spread(f"attention.{i}.qkv", [at + f"self_attn.{p}_proj.weight" for p in "qkv"])
             weight = self.norm_weight(at + "input_layernorm.weight", spread)
             residual, normed = self._norm(out, residual, weight, f"norm.{i}")
             out = self.attention(normed, i, spread)
-            spread = self.smooth(f"mlp.{i}.both", [at + f"mlp.{p}_proj.weight" for p in ("gate", "up")])
+            spread = self.spread(f"mlp.{i}.both", [at + f"mlp.{p}_proj.weight" for p in ("gate", "up")])
             weight = self.norm_weight(at + "post_attention_layernorm.weight", spread)
             residual, normed = self._norm(out, residual, weight, f"post.{i}")
             out = self.mlp(normed, i, spread)

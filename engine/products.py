@@ -1,10 +1,10 @@
 """Products with a weight matrix, one way for each precision.
 
-`int8` is what a processor is best at: weights int8 with a scale a row, activations rounded to int8 with a scale a
-token, sums exact in int32 (`MatMulIntegerToFloat`, VNNI where the processor has it). A token's result depends on that
-token alone, and integer sums have no order, so caching, chunking and batching change no bit. `int8-blocks`
-(`MatMulNBits`, accuracy level 4) gives each token a scale for every 64 columns instead: a little more exact, and half
-as fast from four rows on. `int4-blocks` halves the weights' memory and is the fastest for a single row.
+Weights are int8 with a scale a row. Two ways to multiply with them, both bit-identical whatever shares the pass,
+because a token's activations are rounded by themselves. Whole rows (`MatMulIntegerToFloat`): one scale a token, exact
+sums in int32, VNNI where the processor has it; twice as fast from four rows on. Blocks (`MatMulNBits`, accuracy level
+4): a scale for every 64 columns of a token, which heavy-tailed activations need. `int8` takes whole rows behind a norm,
+which keeps activations even, and blocks elsewhere; `int8-blocks` takes blocks everywhere.
 """
 
 from __future__ import annotations
