@@ -14,7 +14,7 @@ SETUP = "vim.opt.runtimepath:append(vim.fn.trim(vim.fn.system('remask lsp --neov
 ASK = """lua io.stdout:write('\\nREMASK ' .. vim.json.encode({
 files = vim.api.nvim_get_runtime_file('lsp/remask.lua', true),
 cmd = vim.lsp.config and vim.lsp.config.remask and vim.lsp.config.remask.cmd or vim.NIL,
-enabled = vim.lsp._enabled_configs and vim.lsp._enabled_configs.remask ~= nil,
+enabled = vim.lsp.is_enabled and vim.lsp.is_enabled('remask') or (vim.lsp._enabled_configs or {}).remask ~= nil,
 native = vim.lsp.inline_completion ~= nil,
 init = vim.env.MYVIMRC or vim.NIL }) .. '\\n')"""
 SECONDS = 30

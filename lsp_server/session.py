@@ -48,6 +48,7 @@ class Session:
         self.suggester = Suggester(self)
         self.diagnosis = Diagnosis(self)
         self.memory = WorkspaceMemory(self)
+        self.started = False  # a client wants no messages of ours before it is initialized
         self.paused: set[str] = set()  # languages; "" is all of them
         self.folders: list[str] = []
         self.ready = asyncio.Event()  # a model is loaded
@@ -98,6 +99,8 @@ class Session:
 
     def refresh(self) -> None:
         """Settings, or what is paused, changed: look at every document anew."""
+        if not self.started:
+            return
         for document in self.documents:
             self.diagnosis.opened(document)
         self.memory.refresh()

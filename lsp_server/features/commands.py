@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
@@ -81,12 +83,23 @@ async def stats(session: Session, *_: object) -> object:
 
 
 async def doctor(session: Session, *_: object) -> object:
-    """What `remask doctor` says, as facts by name and a list of problems."""
-    from engine.cli.doctor_command import examine
-
+    """What `remask doctor` says: facts by name, and problems. In a process of its own, for it loads a model."""
     engine = session.settings.engine
-    facts, problems = await asyncio.to_thread(examine, engine.device, engine.model or None)
-    return {"facts": facts, "problems": problems}
+    command = [sys.executable, "-m", "engine.cli.main", "doctor", "--json", "--device", engine.device]
+    if engine.model:
+        command += ["--model", engine.model]
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        said, complaint = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        raise
+    if not said:
+        return {"facts": {}, "problems": [complaint.decode(errors="replace").strip() or "remask doctor said nothing"]}
+    facts = json.loads(said)
+    return {"problems": facts.pop("problems"), "facts": facts}
 
 
 async def accepted(session: Session, uri: object = None, *_: object) -> object:

@@ -62,6 +62,8 @@ def initialized(session: Session, params: types.InitializedParams) -> None:
     server = session.server
     name = server.client_name or "a client without a name"
     logger.info("remask %s serves %s, positions in %s", server.version, name, session.documents.encoding)
+    session.started = True
+    session.refresh()
     session.spawn(configuration.pull(session))
     session.spawn(watched_files.watch(session))
 
