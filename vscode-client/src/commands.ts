@@ -34,9 +34,11 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
     restart: () => server.restart(),
     pause: async () => {
       await pauses.pause();
+      statusItem.draw();
     },
     resume: async () => {
       await pauses.resume();
+      statusItem.draw();
     },
     toggleLanguage: async () => {
       const language = vscode.window.activeTextEditor?.document.languageId;

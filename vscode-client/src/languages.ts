@@ -10,7 +10,10 @@ export const LANGUAGES: readonly string[] = activationEvents
 
 export const NOTEBOOK_CELL = "vscode-notebook-cell";
 
+/** Schemes of the documents that the server is told of. */
+export const SCHEMES: readonly string[] = ["file", "untitled", NOTEBOOK_CELL];
+
 /** Files, untitled buffers and notebook cells in a language that the server knows. */
 export const SELECTOR: DocumentFilter[] = LANGUAGES.flatMap((language) =>
-  ["file", "untitled", NOTEBOOK_CELL].map((scheme) => ({ language, scheme })),
+  SCHEMES.map((scheme) => ({ language, scheme })),
 );

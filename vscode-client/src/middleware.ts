@@ -2,8 +2,7 @@
 import * as vscode from "vscode";
 import type { Middleware } from "vscode-languageclient/node";
 import { NOTEBOOK_CELL } from "./languages.js";
-import { withPreview } from "./preview.js";
-import { ACCEPTED, REWRITE } from "./protocol.js";
+import { ACCEPTED } from "./protocol.js";
 import { withoutOwn } from "./settings.js";
 
 /** What the middleware lets others know. */
@@ -37,16 +36,8 @@ export function middleware(listener: Listener): Middleware {
       const uri = document instanceof vscode.Uri ? document : document.uri;
       return uri.scheme === NOTEBOOK_CELL ? undefined : next(document, previous, token);
     },
-    async provideCodeActions(document, range, context, token, next) {
-      if (document.uri.scheme === NOTEBOOK_CELL) {
-        return [];
-      }
-      const actions = (await next(document, range, context, token)) ?? [];
-      return actions.map((action) => (isRewrite(action) ? withPreview(action) : action));
-    },
-    async resolveCodeAction(item, token, next) {
-      const action = await next(item, token);
-      return action && isRewrite(action) ? withPreview(action) : action;
+    provideCodeActions(document, range, context, token, next) {
+      return document.uri.scheme === NOTEBOOK_CELL ? [] : next(document, range, context, token);
     },
     workspace: {
       async configuration(params, token, next) {
@@ -62,8 +53,4 @@ export function middleware(listener: Listener): Middleware {
       },
     },
   };
-}
-
-function isRewrite(action: vscode.CodeAction | vscode.Command): action is vscode.CodeAction {
-  return action instanceof vscode.CodeAction && (action.kind?.value.startsWith(REWRITE) ?? false);
 }

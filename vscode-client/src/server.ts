@@ -113,7 +113,10 @@ export class Server implements vscode.Disposable {
     if (this.#client === undefined) {
       throw new Error("Remask's server is not running.");
     }
-    return await this.#client.sendRequest<unknown>(method, params, token);
+    // An undefined token would be taken for a second parameter.
+    return await (token === undefined
+      ? this.#client.sendRequest<unknown>(method, params)
+      : this.#client.sendRequest<unknown>(method, params, token));
   }
 
   #report(status: Status): void {
@@ -154,7 +157,7 @@ export class Server implements vscode.Disposable {
           if (this.#client === client) {
             this.#died(performance.now() - born);
           }
-          return { action: CloseAction.DoNotRestart, handled: true };
+          return { action: CloseAction.DoNotRestart, handled: true, message: "The connection to the server closed." };
         },
       },
       initializationFailedHandler: (error) => {

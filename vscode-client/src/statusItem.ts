@@ -1,12 +1,18 @@
 /** The status bar item. */
 import * as vscode from "vscode";
-import { LANGUAGES } from "./languages.js";
+import { LANGUAGES, SCHEMES } from "./languages.js";
 import type { Pauses } from "./pauses.js";
 import type { Server } from "./server.js";
 import { look } from "./statusText.js";
 
 // A completion takes a tenth of a second: an icon that changes for each would flicker.
 const THINKING_SHOWS_AFTER_MS = 400;
+
+/** Language of the active editor; null in the Output view and the like, which are editors to VS Code too. */
+function languageInView(): string | null {
+  const document = vscode.window.activeTextEditor?.document;
+  return document !== undefined && SCHEMES.includes(document.uri.scheme) ? document.languageId : null;
+}
 
 export class StatusItem implements vscode.Disposable {
   readonly #item = vscode.window.createStatusBarItem("remask.status", vscode.StatusBarAlignment.Right, 100);
@@ -45,8 +51,9 @@ export class StatusItem implements vscode.Disposable {
   draw(): void {
     const shown = look({
       status: this.server.status,
-      languageId: vscode.window.activeTextEditor?.document.languageId ?? null,
+      languageId: languageInView(),
       known: LANGUAGES,
+      pausedEverywhere: this.pauses.everything,
       pausedLanguages: this.pauses.languages,
       trusted: vscode.workspace.isTrusted,
     });

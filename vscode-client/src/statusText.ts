@@ -12,6 +12,8 @@ export interface Situation {
   /** Language of the active editor, or null when none is active. */
   readonly languageId: string | null;
   readonly known: readonly string[];
+  /** Whether everything is paused, not only some languages: the server says "paused" for both. */
+  readonly pausedEverywhere: boolean;
   readonly pausedLanguages: ReadonlySet<string>;
   readonly trusted: boolean;
 }
@@ -37,11 +39,12 @@ const LOOKS: Record<Status["state"], readonly [icon: string, says: string, tone:
 };
 
 /** Look of the status bar item in a situation. */
-export function look({ status, languageId, known, pausedLanguages, trusted }: Situation): Look {
-  const [icon, word, tone] = LOOKS[status.state];
+export function look({ status, languageId, known, pausedEverywhere, pausedLanguages, trusted }: Situation): Look {
+  const state = status.state === "paused" && !pausedEverywhere ? "ready" : status.state;
+  const [icon, word, tone] = LOOKS[state];
   let shownIcon = icon;
   let says = word;
-  if (status.state === "ready" || status.state === "thinking") {
+  if (state === "ready" || state === "thinking") {
     if (languageId !== null && !known.includes(languageId)) {
       [shownIcon, says] = ["circle-slash", `ready, but does not know the language "${languageId}"`];
     } else if (languageId !== null && pausedLanguages.has(languageId)) {

@@ -123,4 +123,5 @@
       say("The server did not answer", data.message);
     }
   });
+  vscode.postMessage({ kind: "ready" });
 })();

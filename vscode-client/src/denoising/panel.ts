@@ -8,6 +8,8 @@ export class DenoisingPanel implements vscode.Disposable {
   #panel: vscode.WebviewPanel | undefined;
   #at: { readonly document: vscode.TextDocument; readonly position: vscode.Position } | undefined;
   #cancel: vscode.CancellationTokenSource | undefined;
+  /** What the view shows, or is to show once its script runs: what is posted earlier is lost. */
+  #shown: unknown;
 
   constructor(
     private readonly server: Server,
@@ -37,18 +39,23 @@ export class DenoisingPanel implements vscode.Disposable {
     const name = vscode.workspace.asRelativePath(document.uri);
     const place = `${name}, line ${String(position.line + 1)}, column ${String(position.character + 1)}`;
     const before = document.lineAt(position.line).text.slice(0, position.character);
-    await this.#panel.webview.postMessage({ kind: "busy", place });
+    this.#say({ kind: "busy", place });
     try {
       const result = await this.server.denoise(document, position, cancel.token);
       if (!cancel.token.isCancellationRequested) {
-        await this.#panel.webview.postMessage({ kind: "frames", place, before, frames: frames(result) });
+        this.#say({ kind: "frames", place, before, frames: frames(result) });
       }
     } catch (error) {
       if (!cancel.token.isCancellationRequested) {
         const message = error instanceof Error ? error.message : String(error);
-        await this.#panel.webview.postMessage({ kind: "failed", place, message });
+        this.#say({ kind: "failed", place, message });
       }
     }
+  }
+
+  #say(message: unknown): void {
+    this.#shown = message;
+    void this.#panel?.webview.postMessage(message);
   }
 
   #open(): vscode.WebviewPanel {
@@ -66,6 +73,8 @@ export class DenoisingPanel implements vscode.Disposable {
     panel.webview.onDidReceiveMessage((message: { kind?: unknown }) => {
       if (message.kind === "again") {
         void this.#denoise();
+      } else if (message.kind === "ready" && this.#shown !== undefined) {
+        this.#say(this.#shown);
       }
     });
     const resource = (file: string): string =>

@@ -7,6 +7,7 @@ function seen(status: Status, change: Partial<Situation> = {}): ReturnType<typeo
     status,
     languageId: "python",
     known: ["python", "typescript"],
+    pausedEverywhere: false,
     pausedLanguages: new Set(),
     trusted: true,
     ...change,
@@ -35,6 +36,14 @@ test("a paused language looks paused only in its own files", () => {
   const pausedLanguages = new Set(["python"]);
   assert.equal(seen({ state: "ready" }, { pausedLanguages }).label, "Remask: paused for python");
   assert.equal(seen({ state: "ready" }, { pausedLanguages, languageId: "typescript" }).label, "Remask: ready");
+});
+
+test("a server that is paused for one language does not look paused everywhere", () => {
+  const pausedLanguages = new Set(["python"]);
+  const paused: Status = { state: "paused" };
+  assert.equal(seen(paused, { pausedLanguages }).label, "Remask: paused for python");
+  assert.equal(seen(paused, { pausedLanguages, languageId: "typescript" }).label, "Remask: ready");
+  assert.equal(seen(paused, { pausedLanguages, pausedEverywhere: true }).label, "Remask: paused");
 });
 
 test("an error is never hidden behind the language", () => {

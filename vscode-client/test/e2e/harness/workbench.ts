@@ -4,7 +4,7 @@ import { findChromium } from "../../../scripts/paths.mjs";
 import type { CodeServer } from "./codeServer.js";
 import { until } from "./until.js";
 
-const GHOST = '.editor-instance [class*="ghost-text"]';
+const GHOST = '.monaco-editor .view-line [class*="ghost-text"]';
 
 export class Workbench {
   private constructor(
@@ -41,15 +41,17 @@ export class Workbench {
   }
 
   /** Opens a file of the workspace with the cursor at a 1-based line and column, and waits for its text. */
-  async openFile(name: string, line = 1, column = 1): Promise<void> {
+  async openFile(name: string, line = 1, column = 1, isText = true): Promise<void> {
     await this.press("Control+p");
     await this.page.waitForSelector(".quick-input-widget input");
     await this.page.keyboard.insertText(`${name}:${String(line)}:${String(column)}`);
-    await this.page.waitForSelector(`.quick-input-list .monaco-list-row:has-text("${name.split("/").at(-1) ?? name}")`);
+    await this.page.waitForSelector(`.quick-input-list .monaco-list-row.focused:has-text("${name}")`);
     await this.press("Enter");
-    await this.page.waitForSelector(`.tab.active[data-resource-name="${name.split("/").at(-1) ?? name}"]`);
+    await this.page.waitForSelector(`.tab.active[data-resource-name="${name}"]`);
     await this.page.waitForSelector(".quick-input-widget", { state: "hidden" });
-    await this.focusEditor();
+    if (isText) {
+      await this.focusEditor();
+    }
   }
 
   async focusEditor(): Promise<void> {
@@ -61,12 +63,21 @@ export class Workbench {
     await this.press("F1");
     await this.page.waitForSelector(".quick-input-widget input");
     await this.page.keyboard.insertText(title);
-    await this.page.locator(".quick-input-list .monaco-list-row", { hasText: title }).first().click();
+    const name = this.page.locator(".label-name", { hasText: new RegExp(`^${title.replace(/[.()]/g, "\\$&")}$`) });
+    await this.page.locator(".quick-input-list .monaco-list-row").filter({ has: name }).first().click();
+    await this.page.mouse.move(2, 2); // no hover over what comes next
   }
 
-  /** The ghost text on screen, its lines joined; "" when there is none. */
+  /** The ghost text on screen, line by line; "" when there is none. */
   async ghostText(): Promise<string> {
-    const pieces = await this.page.locator(GHOST).allTextContents();
+    const pieces = await this.page.locator(GHOST).evaluateAll((elements) => {
+      const lines = new Map<Element | null, string>();
+      for (const element of elements.filter(({ childElementCount }) => childElementCount === 0)) {
+        const line = element.closest(".view-line");
+        lines.set(line, (lines.get(line) ?? "") + element.textContent);
+      }
+      return [...lines.values()];
+    });
     return pieces.join("\n").replaceAll("\u00a0", " ").replaceAll("\u200b", "");
   }
 
@@ -81,8 +92,15 @@ export class Workbench {
   /** Saves the active file and reads it from disk. */
   async saved(name: string): Promise<string> {
     await this.press("Control+s");
-    await this.page.waitForSelector(`.tab.active:not(.dirty)[data-resource-name="${name}"]`);
-    return this.server.read(name);
+    let last: string | undefined;
+    return await until(`${name} to be saved`, async () => {
+      const before = last;
+      last = this.server.read(name);
+      await this.page.waitForTimeout(200);
+      const clean = await this.page.locator(`.tab.active:not(.dirty)[data-resource-name="${name}"]`).count();
+      // A file that is just being written is empty or cut: the same text twice, and nothing left to save.
+      return clean > 0 && last !== "" && last === before && last;
+    });
   }
 
   get statusItem(): Locator {

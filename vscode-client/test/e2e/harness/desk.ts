@@ -1,0 +1,36 @@
+/** What the tests of one VS Code share. */
+import { mkdirSync } from "node:fs";
+import { join } from "node:path";
+import { extensionFolder } from "../../../scripts/paths.mjs";
+import { CodeServer, type Profile } from "./codeServer.js";
+import { Workbench } from "./workbench.js";
+
+export const SCREENSHOTS = join(extensionFolder, "out", "screenshots");
+
+export class Desk {
+  private constructor(
+    readonly server: CodeServer,
+    readonly workbench: Workbench,
+  ) {}
+
+  static async open(profile: Profile): Promise<Desk> {
+    const server = await CodeServer.start(profile);
+    try {
+      return new Desk(server, await Workbench.open(server));
+    } catch (error) {
+      await server.stop();
+      throw error;
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.workbench.close();
+    await this.server.stop();
+  }
+
+  /** Keeps a picture of the window for the README, or of what was there when a test failed. */
+  async screenshot(name: string): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    await this.workbench.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+  }
+}

@@ -1,0 +1,44 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { STACK_END } from "./files.js";
+import type { Desk } from "./harness/desk.js";
+import { until } from "./harness/until.js";
+
+export function views(desk: () => Desk): void {
+  test("the denoising view plays a block from its first pass to the result", async () => {
+    const { workbench } = desk();
+    await workbench.openFile("denoise.py", STACK_END.line, STACK_END.column);
+    await workbench.type("        ");
+    await workbench.command("Remask: Show a Block Being Denoised");
+    const view = await workbench.webview("#code .decided");
+    await view.locator("#title").filter({ hasText: /^\d+ of \d+: / }).waitFor();
+    const frames = Number(await view.locator("#slider").getAttribute("max")) + 1;
+    assert.ok(frames >= 2, `${String(frames)} frames`);
+    await view.locator("#back").click(); // stops it
+    await view.locator("#slider").fill("1");
+    await desk().screenshot("denoising");
+    for (let step = 1; step < frames; step += 1) {
+      await view.locator("#forth").click();
+    }
+    await until("the result", async () => (await view.locator("#title").textContent())?.endsWith("Result"));
+    const shown = (await view.locator("#code .known").allTextContents()).join("");
+    assert.notEqual(shown.trim(), "");
+    await workbench.command("View: Close All Editor Groups").catch(() => undefined);
+  });
+
+  test("a rewrite of the selection is previewed before it touches the file", async () => {
+    const { server, workbench } = desk();
+    await workbench.openFile("rewrite.py", 13, 9);
+    await workbench.press("Shift+End");
+    await workbench.command("Remask: Rewrite the Selection with Preview");
+    await workbench.page.locator(".action-widget .monaco-list-row", { hasText: "Remask" }).last().click();
+    await workbench.page.waitForSelector('.pane-header:has-text("Refactor Preview"), .composite.title:has-text("Refactor Preview")');
+    await desk().screenshot("rewrite");
+    const before = server.read("rewrite.py");
+    const panel = workbench.page.locator(".part.panel");
+    await panel.locator(".monaco-list-row", { hasText: "rewrite.py" }).locator(".edit-checkbox").click();
+    await panel.locator(".monaco-button", { hasText: "Apply" }).click();
+    await workbench.openFile("rewrite.py", 1, 1);
+    assert.notEqual(await workbench.saved("rewrite.py"), before);
+  });
+}
