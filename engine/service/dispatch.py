@@ -34,6 +34,7 @@ class Dispatcher:
         self._on_state = on_state
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._takes = 0.0  # seconds that an automatic completion takes, a running average
         self._draining = False
         self._loop = asyncio.get_running_loop()
 
@@ -49,6 +50,7 @@ class Dispatcher:
         if job.kind != "stats":
             self.used = time.monotonic()
         self.counters[job.kind] += 1
+        job.arrived = time.monotonic()
         for out in self.scheduler.add(job):
             self._disarm(out)
             self._reply_ended(out)
@@ -70,27 +72,33 @@ class Dispatcher:
             self.counters["gone"] += 1
 
     def drain(self) -> None:
-        """Finish what people wait for, give up the rest, then let `run` return."""
+        """Finish what people wait for, then let `run` return.
+
+        The rest gets no reply: when the connection ends, its client asks the next engine.
+        """
         self._draining = True
         running = self.scheduler.running
         for job in [*self.scheduler, *([running] if running else [])]:
             if job.rank is not Rank.INVOKED:
-                self._end(job, "cancelled")
+                self._end(job, "leaving")
         self._wake.set()
 
     async def run(self) -> None:
         """Load the model, then work until drained."""
         await self._load()
         while True:
-            job = self.scheduler.next()
+            job = self.scheduler.next(time.monotonic(), self._takes)
             if job is None:
                 if self._draining:
                     break
                 self._wake.clear()
                 await self._wake.wait()
                 continue
+            began = time.monotonic()
             reply = await self.worker.run(job)
             self.scheduler.finish()
+            if job.rank is Rank.AUTOMATIC and not job.fate:
+                self._takes += 0.2 * (time.monotonic() - began - self._takes)
             stopped = reply.get("error") == "CancelledError"
             if job.fate == "preempted" and stopped and not self._draining:
                 self.counters["preempted"] += 1
@@ -99,7 +107,7 @@ class Dispatcher:
             self._disarm(job)
             if job.kind != "stats":
                 self.used = time.monotonic()
-            if job.fate == "gone":
+            if job.fate == "gone" or (job.fate == "leaving" and stopped):
                 continue
             if stopped:
                 self.counters[job.fate or "cancelled"] += 1
@@ -146,6 +154,8 @@ class Dispatcher:
 
     def _reply_ended(self, job: Job) -> None:
         self.counters[job.fate] += 1
+        if job.fate == "leaving":
+            return
         if job.rank is Rank.AUTOMATIC and job.fate in ("expired", "crowded"):
             nothing = messages.answer_to_wire(CompleteAnswer([], 0, 0))
             job.send({"id": job.id, "kind": "answer", "answer": nothing})

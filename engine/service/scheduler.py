@@ -1,8 +1,9 @@
 """Which request the engine works on next. Plain data: no sockets, no threads, no clock.
 
 A person waiting (`INVOKED`) comes before what was asked in passing (`AUTOMATIC`), then the workspace's memory, repairs
-computed ahead, and contexts prefilled ahead. Within a rank documents take turns. The newest request of a document and
-kind supersedes the older ones; a repair or a prefill under way gives way to anything more urgent and is taken up again.
+computed ahead, and contexts prefilled ahead. Within a rank documents take turns, those first whose author has paused:
+the others will ask again before their answer is there. The newest request of a document and kind supersedes the older
+ones; a repair or a prefill under way gives way to anything more urgent and is taken up again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ MAX_QUEUED_OF_ONE = 64
 MAX_QUEUED_BYTES = 64_000_000
 MAX_PREEMPTIONS = 3  # then a repair runs to its end, or someone who types without pause would starve it
 REMEMBERED_TURNS = 1024
+SETTLED_SECONDS = 0.2  # without a newer request, and its author has paused: a key every fifth of a second is typing
 PASSED_OVER = 12  # turns after which memory and repairs count as much as what is asked in passing
 
 
@@ -49,9 +51,10 @@ class Job:
     budget: float = 60.0  # seconds to answer in
     size: int = 0  # bytes it holds while it waits
     trace: bool = False
-    deadline: float | None = None  # a `time.monotonic()` instant
+    arrived: float = 0.0  # this and `deadline` are `time.monotonic()` instants
+    deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
-    fate: str = ""  # "", "superseded", "cancelled", "preempted", "gone", "expired", "crowded"
+    fate: str = ""  # "", "superseded", "cancelled", "preempted", "gone", "expired", "crowded", "leaving"
     preemptions: int = 0
     passed_over: int = 0
 
@@ -114,11 +117,22 @@ class Scheduler:
             self.running.end("preempted")
         return out
 
-    def next(self) -> Job | None:
-        """Take the most urgent job and declare it running; of equals, the document that has waited longest."""
+    def next(self, now: float = 0.0, takes: float = 0.0) -> Job | None:
+        """Take the most urgent job at `now` and declare it running, when one `takes` so many seconds.
+
+        Of equals the document that was served longest ago, and in the order in which they came; of automatic ones
+        first those that can be done by their deadline and whose author has paused, the newest of them.
+        """
         if not self._queue:
             return None
-        job = min(self._queue, key=lambda j: (j.urgency, self._turns.get(j.place, 0)))
+
+        def order(job: Job) -> tuple[Rank, bool, bool, int, float]:
+            automatic = job.rank is Rank.AUTOMATIC
+            late = automatic and job.deadline is not None and now + takes > job.deadline
+            typing = automatic and now - job.arrived < SETTLED_SECONDS
+            return job.urgency, late, typing, self._turns.get(job.place, 0), -job.arrived if automatic else 0.0
+
+        job = min(self._queue, key=order)
         self._queue.remove(job)
         for other in self._queue:
             other.passed_over += 1

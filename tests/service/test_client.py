@@ -124,6 +124,25 @@ async def test_remembered_files_are_told_to_the_next_engine_but_not_those_forgot
         await asyncio.sleep(0.01)
 
 
+async def test_when_the_engine_leaves_what_it_had_not_done_is_asked_of_the_next(serve, clients, options):
+    first, second = StandIn(nap=0.05), StandIn()
+    server = await serve(first)
+    client = clients(options)
+    repair = asyncio.create_task(client.repair(RepairRequest("running", "python", seed=1_000)))
+    remembering = asyncio.create_task(client.remember("a.py", "x"))
+    await asyncio.to_thread(first.started.wait, 5)
+    server.leave("for another")
+    while server.door.place.socket.exists():
+        await asyncio.sleep(0.01)
+    await serve(second)
+    assert (await repair).repair.text == "running"
+    await remembering
+    end = time.monotonic() + 5
+    while second.memory != {"a.py": "x"}:
+        assert time.monotonic() < end
+        await asyncio.sleep(0.01)
+
+
 async def test_what_is_kept_to_be_remembered_again_is_bounded(serve, clients, options, monkeypatch):
     monkeypatch.setattr(client_module, "MAX_REMEMBERED", 100)
     await serve(StandIn())

@@ -36,6 +36,16 @@ def test_urgency_decides_then_arrival():
     assert drain(s) == [jobs[5], jobs[3], jobs[4], jobs[2], jobs[1], jobs[0]]
 
 
+@pytest.mark.parametrize("rank", [Rank.INVOKED, Rank.MEMORY])
+def test_what_one_client_waits_for_is_done_in_the_order_it_was_asked(rank):
+    s = Scheduler()
+    jobs = [job(rank) for _ in range(5)]
+    for arrived, j in enumerate(jobs):
+        j.arrived = float(arrived)
+        s.add(j)
+    assert drain(s) == jobs
+
+
 def test_the_newest_request_of_a_document_supersedes_older_ones_waiting_or_running():
     s = Scheduler()
     first, second, third = (job(document="a.py") for _ in range(3))
@@ -74,6 +84,38 @@ def test_documents_take_turns_however_much_one_of_them_asks_for():
     s.add(job(document=None, owner="busy"))
     s.add(job(document="a.py", owner="calm"))
     assert [j.document or "busy" for j in drain(s)] == ["a.py", "busy"]
+
+
+def test_of_those_asked_in_passing_whoever_has_paused_comes_first_then_the_newest():
+    s = Scheduler()
+    for document, arrived in (("paused.py", 9.4), ("just paused.py", 9.7), ("typing.py", 9.95)):
+        new = job(document=document)
+        new.arrived, new.deadline = arrived, arrived + 1.0
+        s.add(new)
+    person = job(Rank.INVOKED, "person.py")
+    person.arrived = 10.0
+    s.add(person)
+    order = []
+    while (ran := s.next(now=10.0, takes=0.1)) is not None:
+        order.append(ran.document)
+        s.finish()
+    assert order == ["person.py", "just paused.py", "paused.py", "typing.py"]
+
+
+def test_what_cannot_be_done_by_its_deadline_is_tried_last_and_only_what_nobody_waits_for():
+    s = Scheduler()
+    for document, deadline in (("too late.py", 10.2), ("in time.py", 10.4)):
+        new = job(document=document)
+        new.arrived, new.deadline = deadline - 1.0, deadline
+        s.add(new)
+    late_person = job(Rank.INVOKED, "person.py")
+    late_person.deadline = 10.1
+    s.add(late_person)
+    order = []
+    while (ran := s.next(now=10.0, takes=0.3)) is not None:
+        order.append(ran.document)
+        s.finish()
+    assert order == ["person.py", "in time.py", "too late.py"]
 
 
 def test_a_repair_and_a_prefill_give_way_but_a_repair_not_for_ever():
