@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
+from grammars.edits import tags
+from grammars.edits.brackets import unopened_header
+from grammars.edits.quotes import opening
 from grammars.lexer import OPENERS, Token
 from grammars.sites import Site
 from grammars.validity import python_error
@@ -36,7 +40,7 @@ def explain(site: Site, head: int = 0) -> list[Told]:
     """What is wrong with a unit: what no partner is found for, or else what the parsers stop at."""
     last = max(site.lines.row(stop) for stop in site.stops)
     found = _conflicts(site) or _quotes(site, last) or _brackets(site, last)
-    return [told for told in found if told[0] >= head] or [_stop(site)]
+    return [told for told in found if told[0] >= head] or _tags(site) or [_stop(site)]
 
 
 def _conflicts(site: Site) -> list[Told]:
@@ -51,11 +55,28 @@ def _conflicts(site: Site) -> list[Told]:
 def _quotes(site: Site, last: int) -> list[Told]:
     found: list[Told] = []
     for token in site.brackets.quotes:
+        token = _swallower(site, token)
         row = site.lines.row(token.start)
         if row <= last and all(site.lines.row(start) != row for start, _, _ in found):
             end = min(token.end, site.lines.span(row)[1])
             found.append((token.start, end, "this string is never closed"))
     return found
+
+
+def _swallower(site: Site, last: Token) -> Token:
+    """Of strings that may span lines, the first whose end is no end, because a word follows it: it swallowed code."""
+    quote = opening(last.text)
+    if len(quote) == 1 and quote != "`":
+        return last
+    code = site.code
+    for token, following in pairwise(code):
+        if token.start >= last.start:
+            break
+        joined = following.kind in ("name", "number", "unclosed") and following.text not in site.language.keywords
+        same = token.kind == "string" and "\n" in token.text and opening(token.text) == quote
+        if same and joined and "\n" not in site.text[token.end : following.start]:
+            return token
+    return last
 
 
 def _brackets(site: Site, last: int) -> list[Told]:
@@ -68,11 +89,21 @@ def _brackets(site: Site, last: int) -> list[Told]:
         message = f"'{closer.text}' closes '{opener.text}': expected '{OPENERS[opener.text]}'"
         found.append((closer.start, closer.end, message))
     for token in brackets.unopened:
-        found.append((token.start, token.end, f"unexpected '{token.text}': nothing here opened it"))
+        header = unopened_header(site, site.lines.row(token.start)) if token.text == "}" else None
+        if header is not None:
+            word = site.code[site.line_tokens(site.lines.row(header.start))[0]].text
+            found.append((header.end - 1, header.end, f"expected '{{' at the end of this '{word}'"))
+        else:
+            found.append((token.start, token.end, f"unexpected '{token.text}': nothing here opened it"))
     one_a_line: dict[int, Told] = {}
     for told in found:
         one_a_line.setdefault(site.lines.row(told[0]), told)
     return list(one_a_line.values())
+
+
+def _tags(site: Site) -> list[Told]:
+    lost = tags.unclosed(site) if tags.may_hold_tags(site) else []
+    return [(t.start, min(t.end, t.start + 1 + len(t.name)), f"<{t.name}> is never closed") for t in lost[-1:]]
 
 
 def _stop(site: Site) -> Told:
@@ -80,6 +111,10 @@ def _stop(site: Site) -> Told:
     language = site.language
     error = python_error(site.text) if language.name == "python" else None
     if error is not None and error.start is not None and not error.message.startswith("invalid syntax"):
+        if error.message.startswith("expected an indented block"):
+            header = site.lines.neighbour(site.lines.row(error.start), -1)
+            start, end = site.lines.span(max(header, 0))
+            return start + len(site.lines.margin(max(header, 0))), end, "expected an indented body after this line"
         return error.start, error.end or error.start, _sentence(error.message)
     stop = min(site.stops)
     i = site.index(stop)

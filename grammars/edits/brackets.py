@@ -151,22 +151,28 @@ def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[
 
 
 def _open_block(site: Site, row: int) -> Iterator[Guess]:
-    """A block that a line above opened: the nearest one at the closer's indentation that does not end in a brace."""
-    lines, margin, text = site.lines, site.lines.indent(row), site.text
-    for n in range(1, FAR):
-        above = row - n
-        if above < 0 or (lines.content(above).strip() and lines.indent(above) < margin):
-            return
+    token = unopened_header(site, row)
+    if token is not None:
+        space = site.text[token.end : token.end + 1] == " "
+        yield token.end + space, token.end + space, " {"[space:], 0.75
+        if token.text == ";":
+            yield token.start, token.end, " {", 0.85
+
+
+def unopened_header(site: Site, row: int) -> Token | None:
+    """For a row that begins with a brace that nothing opens: the last token of the header that should have.
+
+    It is the nearest line above at the brace's indentation, if what follows it is deeper and it ends in no bracket.
+    """
+    lines, margin = site.lines, site.lines.indent(row)
+    for above in range(row - 1, max(row - FAR, -1), -1):
+        if lines.content(above).strip() and lines.indent(above) < margin:
+            return None
         first, last = site.line_tokens(above)
         if first < last and lines.indent(above) == margin:
             deeper = lines.indent(max(lines.neighbour(above, 1), 0)) > margin
-            token = site.code[last - 1]
-            if deeper and token.text not in ("{", "[", "("):
-                space = text[token.end : token.end + 1] == " "
-                yield token.end + space, token.end + space, " {"[space:], 0.75
-                if token.text == ";":
-                    yield token.start, token.end, " {", 0.85
-                return
+            return site.code[last - 1] if deeper and site.code[last - 1].text not in OPENERS else None
+    return None
 
 
 def _parameters(site: Site, i: int, closer: int) -> bool:

@@ -26,9 +26,14 @@ class Tag:
     alone: bool
 
 
+def may_hold_tags(site: Site) -> bool:
+    """Whether the language has JSX and the text may."""
+    return site.language.name in ("javascript", "tsx") and ("</" in site.text or "/>" in site.text)
+
+
 def propose(site: Site) -> Iterator[Guess]:
     """Close, drop, rename or finish tags."""
-    if site.language.name not in ("javascript", "tsx") or "<" not in site.text:
+    if not may_hold_tags(site):
         return
     open_: list[Tag] = []
     found = list(tags(site))
@@ -52,6 +57,20 @@ def propose(site: Site) -> Iterator[Guess]:
         yield from _close(site, tag, None)
     if found:
         yield from _unfinished(site)
+
+
+def unclosed(site: Site) -> list[Tag]:
+    """Tags that are never closed, in the order of the text."""
+    open_: list[Tag] = []
+    lost: list[Tag] = []
+    for tag in tags(site):
+        if tag.closes and any(t.name == tag.name for t in open_):
+            while open_[-1].name != tag.name:
+                lost.append(open_.pop())
+            open_.pop()
+        elif not tag.closes and not tag.alone:
+            open_.append(tag)
+    return sorted(lost + open_, key=lambda t: t.start)
 
 
 def tags(site: Site) -> Iterator[Tag]:

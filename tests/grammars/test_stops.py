@@ -1,0 +1,126 @@
+"""Where the parser cannot read on, units, and what is valid although a grammar or an interpreter rejects it."""
+
+from __future__ import annotations
+
+import pytest
+
+import grammars
+from grammars.gaps import mask
+from grammars.lexer import scan, tokens
+from grammars.stop import first_stop
+from grammars.units import units
+
+PYTHON, SCRIPT, TYPED, TSX = (grammars.get(name) for name in ("python", "javascript", "typescript", "tsx"))
+
+
+@pytest.mark.parametrize(
+    ("language", "marked", "wanted"),
+    [
+        (PYTHON, "def f(x)<|>\n    return 1\n", ":"),
+        (PYTHON, "x = [1, 2<|>\ndef f():\n    pass\n", ","),
+        (SCRIPT, "const x = {a: 1<|> b: 2};\n", ","),
+        (SCRIPT, "foo(1, 2<|>;\nbar();\n", ")"),
+        (TSX, "const A = () => <div><p>hi</div>;\n<|>", "</"),
+    ],
+)
+def test_the_stop_is_behind_the_last_token_that_fits_and_names_what_would(
+    language: grammars.Language, marked: str, wanted: str
+) -> None:
+    at, text = len(marked.split("<|>")[0].encode()), marked.replace("<|>", "")
+    stop = first_stop(language, text.encode())
+    assert stop is not None
+    assert stop.byte == at
+    assert wanted in stop.expected
+
+
+def test_a_text_that_parses_has_no_stop() -> None:
+    assert first_stop(PYTHON, b"def f():\n    return 1\n") is None
+
+
+def test_units_are_whole_top_level_statements_even_behind_an_error() -> None:
+    text = "import os\n\n@cached\ndef f(x\n    return x\n\nif x:\n    y = (\nelse:\n    z = 1\nclass A:\n    pass\n"
+    cut = [text[u.start : u.end].split("\n")[0] for u in units(PYTHON, text, tokens(PYTHON, text))]
+    assert cut == ["import os", "@cached", "if x:", "class A:"]
+
+
+def test_units_leave_nothing_out() -> None:
+    text = "'use strict';\nfunction f() {\n  g(`\nx\n`);\n\nconst a = 1;\nexport default a;\n"
+    cut = units(SCRIPT, text, tokens(SCRIPT, text))
+    assert "".join(text[u.start : u.end] for u in cut) == text
+    assert text.index("x\n`") not in [u.start for u in cut], "a template's lines are no statements"
+
+
+def test_an_opener_is_found_out_by_the_closer_that_does_not_fit_it() -> None:
+    found = scan(SCRIPT, "f([1, 2);\n")
+    assert [t.text for t in found.unclosed] == ["["]
+    assert found.exposed[found.unclosed[0].start].text == ")"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "type Point[T] = tuple[T, T]\n",
+        "def first[T](items: list[T]) -> T:\n    return items[0]\n",
+        "try:\n    run()\nexcept* ValueError:\n    pass\n",
+        "match point:\n    case (0, y):\n        pass\n",
+    ],
+)
+def test_syntax_newer_than_the_interpreter_is_no_error(text: str) -> None:
+    source = PYTHON.parse(text)
+    assert not source.broken
+    assert source.problems == ()
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (TYPED, "interface A<in out T> { x: T }\n"),
+        (TYPED, "interface A<\n  /** why */\n  out T extends B = C,\n  out U = D,\n> { x: T }\n"),
+        (TYPED, "export type * from 'a';\n"),
+        (TYPED, "type A = import('x').B<C>;\n"),
+        (SCRIPT, "import a from './a.json' assert { type: 'json' };\n"),
+        (SCRIPT, "class A {\n  accessor x = 1;\n}\n"),
+        (SCRIPT, "import defer * as ns from 'x';\n"),
+    ],
+)
+def test_known_gaps_of_a_grammar_are_left_alone(language: grammars.Language, text: str) -> None:
+    assert language.parser.parse(text.encode()).root_node.has_error, "the gap is closed: drop its mask"
+    assert not language.parse(text).broken
+    assert len(mask(language, text)) == len(text)
+
+
+def test_a_gap_typed_into_a_parsed_text_is_masked_too() -> None:
+    source = TYPED.parse("interface A<T> { x: T }\n")
+    after = source.replace(12, 12, "out ")
+    assert after.text == "interface A<out T> { x: T }\n"
+    assert not after.broken
+    assert not after.replace(12, 16, "").broken
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "message"),
+    [
+        ("python", "x = (1, 2\ny = 3\n", "'(' opened here is never closed"),
+        ("python", "print('a)\n", "this string is never closed"),
+        ("python", "x = 1)\n", "unexpected ')': nothing here opened it"),
+        ("python", "x = [1, 2)\n", "expected ']'"),
+        ("python", "def f(x)\n    pass\n", "expected ':'"),
+        ("python", "def f():\n    x = 1\n      y = 2\n", "unexpected indent"),
+        ("python", "<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> b\n", "merge conflict"),
+        ("javascript", "const a = {b: 1 c: 2};\n", "a comma may be missing"),
+        ("javascript", "function f() {\n  g();\n\nfunction h() {}\n", "'{' opened here is never closed"),
+    ],
+)
+def test_a_problem_reads_as_a_person_would_say_it(language: str, text: str, message: str) -> None:
+    problems = grammars.get(language).parse(text).problems
+    assert len(problems) == 1
+    assert message in problems[0].message
+
+
+def test_a_parse_that_explodes_is_given_up() -> None:
+    import time
+
+    text = "const a = " + "<A<B<C<(" * 400 + "x\n"
+    started = time.monotonic()
+    assert not grammars.accepts(TSX, text)
+    assert time.monotonic() - started < 30
