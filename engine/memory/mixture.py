@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from engine.memory.match import Match
 
 FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder")
-WEIGHTS: tuple[float, ...] = (-5.0, 1.2, 1.0, 0.1, 2.0, 0.6, 0.5, 0.2)
+WEIGHTS: tuple[float, ...] = (-8.27, 0.88, 0.46, 0.42, 3.50, 1.21, 0.45, 0.34)
 
 
 def features(match: Match, doubt: float) -> tuple[float, ...]:
