@@ -52,6 +52,7 @@ class Session:
         self.paused: set[str] = set()  # languages; "" is all of them
         self.folders: list[str] = []
         self.ready = asyncio.Event()  # a model is loaded
+        self.configured = asyncio.Event()  # the client's settings are known: an engine of the right kind can be started
         self.listens = False  # asked the client to tell of new settings
         self._client: EngineClient | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -122,8 +123,12 @@ class Session:
 
     def start_engine(self) -> None:
         """Have the engine load while the person reads, so that the first suggestion is not the slow one."""
-        if self._client is None or self._client.state.state == "stopped":
-            self.spawn(self.engine.start())
+        self.spawn(self._start_engine())
+
+    async def _start_engine(self) -> None:
+        await self.configured.wait()
+        if self.engine.state.state == "stopped":
+            await self.engine.start()
 
     def cursor_seen(self, document: Document, offset: int) -> None:
         """A request shows where the cursor is."""

@@ -169,6 +169,7 @@ class Suggester:
     async def _ask(self, request: CompleteRequest, uri: str, automatic: bool, delay: float) -> CompleteAnswer:
         if delay:
             await asyncio.sleep(delay)
+        await self._session.configured.wait()
         with self._session.thinking():
             answer = await self._session.engine.complete(request, document=uri, automatic=automatic)
         t = answer.timings_ms

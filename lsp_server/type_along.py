@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 KEPT = 64
+CHARACTERS = 8_000_000  # of all that is kept: each answer holds the text of its document
 ADDED = re.compile(r"[)\]}\"'`>]{0,4}\Z")
 
 
@@ -47,8 +48,11 @@ class TypeAlong:
         """Remember an answer; the oldest is forgotten."""
         self._kept[self._next] = answer
         self._next += 1
-        while len(self._kept) > KEPT:
+        while len(self._kept) > KEPT or (len(self._kept) > 1 and self._characters() > CHARACTERS):
             self._kept.popitem(last=False)
+
+    def _characters(self) -> int:
+        return sum(len(answer.prefix) + len(answer.suffix) for answer in self._kept.values())
 
     def find(self, uri: str, prefix: str, suffix: str, wanted: int = 1) -> Rest | None:
         """What the newest fitting answer still says here; None when no answer fits, () when it said nothing."""
@@ -75,7 +79,3 @@ class TypeAlong:
     def forget(self, uri: str) -> None:
         """Drop a document's answers."""
         self._kept = OrderedDict((k, v) for k, v in self._kept.items() if v.uri != uri)
-
-    def clear(self) -> None:
-        """Drop everything."""
-        self._kept.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from lsp_server.session import Session
 
 logger = logging.getLogger("remask.configuration")
+ANSWER_SECONDS = 5.0
 
 
 def register(server: Server) -> None:
@@ -32,17 +34,21 @@ def did_change(session: Session, params: types.DidChangeConfigurationParams) -> 
 
 
 async def pull(session: Session) -> None:
-    """Ask the client for the section `remask`."""
+    """Ask the client for the section `remask`; one that does not answer is served with what is known."""
     workspace = session.server.client_capabilities.workspace
-    if workspace is None:
-        return
-    if workspace.did_change_configuration and workspace.did_change_configuration.dynamic_registration:
+    try:
+        if workspace is not None and workspace.configuration:
+            asked = types.ConfigurationParams([types.ConfigurationItem(section=SECTION)])
+            async with asyncio.timeout(ANSWER_SECONDS):
+                found = await session.server.workspace_configuration_async(asked)
+            session.apply(session.initial, *found[:1])
+    except TimeoutError:
+        logger.warning("the client does not answer workspace/configuration")
+    finally:
+        session.configured.set()
+    told = workspace.did_change_configuration if workspace else None
+    if told is not None and told.dynamic_registration:
         await _listen(session)
-    if not workspace.configuration:
-        return
-    item = types.ConfigurationItem(section=SECTION)
-    found = await session.server.workspace_configuration_async(types.ConfigurationParams([item]))
-    session.apply(session.initial, *found[:1])
 
 
 async def _listen(session: Session) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import TYPE_CHECKING, cast
 
 from lsprotocol import types
@@ -37,7 +38,7 @@ def initialize(session: Session, params: types.InitializeParams) -> None:
     server.client_name = client.name if client else ""
     document = params.capabilities.text_document
     has_inline = document is not None and document.inline_completion is not None
-    if server.client_name == "Neovim" and has_inline:
+    if has_inline and waits_by_itself(client):
         session.pacing.client_waits = NEOVIM_WAITS
     session.documents.encoding = encoding(server.workspace.position_encoding)
     session.initial = params.initialization_options
@@ -47,6 +48,14 @@ def initialize(session: Session, params: types.InitializeParams) -> None:
     if not folders and params.root_uri:
         folders = [params.root_uri]
     session.set_folders([path for uri in folders if (path := to_fs_path(uri))])
+
+
+def waits_by_itself(client: types.ClientInfo | None) -> bool:
+    """Whether a client debounces: Neovim's own inline completion, from 0.12 on; our fallback for 0.11 does not."""
+    if client is None or client.name != "Neovim":
+        return False
+    version = re.match(r"(\d+)\.(\d+)", client.version or "")
+    return version is not None and (int(version[1]), int(version[2])) >= (0, 12)
 
 
 def encoding(agreed: object) -> Encoding:

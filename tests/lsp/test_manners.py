@@ -6,12 +6,14 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from lsprotocol import types as t
 
 from engine.types import Edit, Repair, RepairAnswer
 from grammars import get
 from lsp_server import secrets
 from lsp_server.counters import Counters, read
 from lsp_server.exclusions import Exclusions
+from lsp_server.features.lifecycle import waits_by_itself
 from lsp_server.fixes import fixes
 from lsp_server.pacing import NEOVIM_WAITS, Latest, Pacing
 from lsp_server.shown import Shown, ShownSuggestions
@@ -78,6 +80,15 @@ def test_an_idle_engine_is_asked_at_once_and_a_busy_one_later() -> None:
     assert pacing.delay() == pytest.approx(0.3)
     pacing.client_waits = NEOVIM_WAITS
     assert pacing.delay() == pytest.approx(0.1)
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "waits"),
+    [("Neovim", "0.12.4+gabc", True), ("Neovim", "0.11.4", False), ("Visual Studio Code", "1.139.0", False)],
+)
+def test_only_a_neovim_with_ghost_text_of_its_own_waits_before_it_asks(name: str, version: str, waits: bool) -> None:
+    assert waits_by_itself(t.ClientInfo(name, version)) is waits
+    assert not waits_by_itself(None)
 
 
 @pytest.mark.asyncio(loop_scope="function")
