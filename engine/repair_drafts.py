@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import grammars
@@ -16,9 +18,12 @@ from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source
 
-WIDTHS = (0, 1)  # lines on either side of the blamed one that are written anew with it
+WORD = re.compile(r"\w+")
+PLACES = ((0, 0), (1, 0), (0, 1))  # (which of the blamed rows, lines on either side of it that are written anew too)
+MAX_STEPS = 60  # forward passes for one fault: a little over a second on two cores
 ROUNDS = 3  # re-noising rounds for one draft
 MAX_TOKENS = 72  # a longer span is not denoised: it would take seconds
+KEPT = 0.6  # of the damaged words must be in a draft: whoever typed them meant something
 DRAFTED = 1.3  # the cost of a draft over the token edits it makes: a small edit by hand is believed first
 
 
@@ -37,20 +42,22 @@ class Drafter:
     steps: int = 0
 
     def run(self, source: Source, fault: Fault, renoise: bool = True) -> list[Fix]:
-        """Fixes that parse, from the blamed lines at two widths; stops at the first that does."""
+        """Fixes that parse, from the blamed lines and then more around them; stops at the first that does."""
         site, head = fault.site, len(fault.head)
         tried: set[tuple[int, int]] = set()
-        for width in WIDTHS:
-            for row in site.rows[:2]:
-                first, last = max(row - width, 0), min(row + width, len(site.lines.starts) - 1)
-                start, end = site.lines.span(first)[0], site.lines.span(last)[1]
-                inside = head <= start and end <= len(site.text) - len(fault.tail)
-                if not inside or (start, end) in tried or self._late():
-                    continue
-                tried.add((start, end))
-                fix = self._draft(source, fault, start, end, renoise)
-                if fix is not None:
-                    return [fix]
+        enough = self.steps + MAX_STEPS
+        for which, width in PLACES:
+            if which >= len(site.rows) or self.steps >= enough or self._late():
+                continue
+            row = site.rows[which]
+            first, last = max(row - width, 0), min(row + width, len(site.lines.starts) - 1)
+            start, end = site.lines.span(first)[0], site.lines.span(last)[1]
+            if (start, end) in tried or start < head or end > len(site.text) - len(fault.tail):
+                continue
+            tried.add((start, end))
+            fix = self._draft(source, fault, start, end, renoise)
+            if fix is not None:
+                return [fix]
         return []
 
     def _draft(self, source: Source, fault: Fault, start: int, end: int, renoise: bool) -> Fix | None:
@@ -70,9 +77,9 @@ class Drafter:
         draft = self.sampler.run(self.caches.get(window.ids), task)
         self.steps += draft.steps
         for widen in range(ROUNDS if renoise else 1):
-            new = self.vocabulary.decode(draft.tokens).rstrip("\n")
+            new = self.vocabulary.decode(draft.tokens).strip("\n")
             after = unit[:start] + new + unit[end:]
-            if new.strip() and grammars.accepts(source.language, after):
+            if kept(damaged, new) >= KEPT and grammars.accepts(source.language, after):
                 return Fix(after[head : len(after) - tail], DRAFTED + 0.3 * _token_edits(self.vocabulary, damaged, new))
             if widen + 1 >= ROUNDS or not renoise or self._late() or not draft.tokens:
                 return None
@@ -98,6 +105,12 @@ class Drafter:
     def _late(self) -> bool:
         self.cancel.check()
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+def kept(damaged: str, new: str) -> float:
+    """The share of the damaged text's words that a draft still has; 1 when there were none."""
+    words = Counter(WORD.findall(damaged))
+    return (words & Counter(WORD.findall(new))).total() / words.total() if words else float(bool(new.strip()))
 
 
 def _token_edits(vocabulary: Vocabulary, old: str, new: str) -> int:

@@ -22,6 +22,9 @@ MAX_TRIED = 700  # edits tried at one place
 MEASURED = 70  # edits whose progress is measured when no single one is enough
 BEAM = 4  # how many of them are followed
 DEPTH = 5  # edits in one unit
+WORK = 20_000_000  # characters that a search may have parsed, about two seconds' worth
+LEAST = 150  # parses that it may make however large the unit is
+READING = 8  # what reading with the parser's log costs, in parses without it
 NODES = 12  # sequences that are continued before a search is given up
 
 
@@ -41,10 +44,12 @@ class Search:
     language: Language
     expired: Callable[[], bool]
     tried: int = 0
+    left: int = WORK
 
     def run(self, fault: Fault, depth: int = DEPTH) -> list[Fix]:
         """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
         head, tail = len(fault.head), len(fault.tail)
+        self.left = max(self.left, LEAST * len(fault.site.text))
         found = self._search(fault.site.text, fault.site.known, head, tail, depth)
         return [Fix(f.text[head : len(f.text) - tail], f.cost, f.edits) for f in found]
 
@@ -54,7 +59,7 @@ class Search:
         heap: list[tuple[float, int, str, float, int, int]] = [(0.0, order, text, 0.0, 0, left)]
         seen = {text}
         found: list[Fix] = []
-        while heap and nodes < NODES and not self.expired():
+        while heap and nodes < NODES and self.left > 0 and not self.expired():
             nodes += 1
             _, _, node, cost, edits, left = heapq.heappop(heap)
             if found and cost + 0.5 > found[0].cost + MARGIN:
@@ -98,9 +103,10 @@ class Search:
         for tried, edit in enumerate(proposed[:MAX_TRIED]):
             if found and (edit.cost > found[0].cost - cost + MARGIN or len(found) >= ENOUGH):
                 break
-            if tried % 8 == 0 and self.expired():
+            if self.left <= 0 or (tried % 8 == 0 and self.expired()):
                 break
             self.tried += 1
+            self.left -= len(text)
             after = text[: edit.start] + edit.new + text[edit.end :]
             if grammars.accepts(self.language, after):
                 found.append(Fix(after, cost + edit.cost, edits + 1))
@@ -112,8 +118,9 @@ class Search:
         """The edits behind which the parser reads furthest, for their cost: (gain, edit, text, left to read)."""
         scored: list[tuple[float, TokenEdit, str, int]] = []
         for edit in proposed[:MEASURED]:
-            if self.expired():
+            if self.left <= 0 or self.expired():
                 break
+            self.left -= READING * len(text)
             after = text[: edit.start] + edit.new + text[edit.end :]
             if after in seen:
                 continue

@@ -38,6 +38,11 @@ class Site:
         return Lines(self.text)
 
     @cached_property
+    def newline(self) -> str:
+        """The line break that the text uses."""
+        return "\r\n" if "\r\n" in self.text else "\n"
+
+    @cached_property
     def brackets(self) -> Scan:
         """Tokens, and brackets and quotes without a partner."""
         return scan(self.language, self.text)

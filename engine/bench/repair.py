@@ -54,6 +54,7 @@ class Outcome:
     steps: int
     denoised: bool
     ms: float
+    cpu_ms: float
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -101,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 def measure(e: Engine, way: str, case: Case, seconds: float) -> Outcome:
     """Repair one case in one way."""
     text, language = case.damaged.text, case.language
-    started = time.perf_counter()
+    started, processor = time.perf_counter(), time.process_time()
     if way == FLOOR:
         mended, offered, steps, denoised, outside = recovered(language, text), [], 0, False, 0
     else:
@@ -112,14 +113,26 @@ def measure(e: Engine, way: str, case: Case, seconds: float) -> Outcome:
         mended, steps, denoised = answer.repair.text, answer.steps, answer.denoised
         offered = [a.text for a in answer.alternatives]
         outside = bytes_outside(text, answer.repair.edits, mended)
-    ms = (time.perf_counter() - started) * 1e3
+    ms, cpu_ms = (time.perf_counter() - started) * 1e3, (time.process_time() - processor) * 1e3
     parses = grammars.accepts(grammars.get(language), mended)
     exact = parses and same_tokens(language, mended, case.original)
     within = parses and token_edits(language, text, mended) <= WITHIN * len(case.damaged.kinds)
     at_3 = exact or any(same_tokens(language, other, case.original) for other in offered)
     kinds, determined = case.damaged.kinds, case.damaged.determined
     return Outcome(
-        way, language, kinds, determined, parses, within, exact, at_3, outside, steps, denoised, round(ms, 1)
+        way,
+        language,
+        kinds,
+        determined,
+        parses,
+        within,
+        exact,
+        at_3,
+        outside,
+        steps,
+        denoised,
+        round(ms, 1),
+        round(cpu_ms, 1),
     )
 
 
@@ -192,7 +205,7 @@ def ways_table(outcomes: list[Outcome]) -> Table:
 def kinds_table(outcomes: list[Outcome]) -> Table:
     """One line for each kind of single damage, over all languages; `*` marks kinds whose repair is determined."""
     table = Table(title="All parts together, by kind of damage", title_justify="left")
-    for column in ("kind", "n", "parses", f"≤ {WITHIN} edits", "exact", "exact@3", "p50", "p95", "steps"):
+    for column in ("kind", "n", "parses", f"≤ {WITHIN} edits", "exact", "exact@3", "p50", "p95", "cpu", "steps"):
         table.add_column(column, justify="left" if column == "kind" else "right")
     for kind in KINDS:
         chosen = [o for o in outcomes if o.kinds == (kind,)]
@@ -211,4 +224,6 @@ def _figures(chosen: list[Outcome]) -> list[str]:
     shares = [sum(getattr(o, name) for o in chosen) / n for name in ("parses", "within", "exact", "exact_at_3")]
     steps = statistics.mean(o.steps for o in chosen)
     p95 = times[min(int(0.95 * n), n - 1)]
-    return [str(n), *(f"{s:.3f}" for s in shares), f"{statistics.median(times):.0f}", f"{p95:.0f}", f"{steps:.1f}"]
+    cpu = statistics.median(o.cpu_ms for o in chosen)
+    spent = (f"{statistics.median(times):.0f}", f"{p95:.0f}", f"{cpu:.0f}", f"{steps:.1f}")
+    return [str(n), *(f"{s:.3f}" for s in shares), *spent]

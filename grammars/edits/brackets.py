@@ -81,7 +81,7 @@ def _close_on_its_line(site: Site, first: int, row: int, closer: str, extra: flo
 def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra: float) -> Iterator[Guess]:
     """A closer that stood alone after the lines it encloses, at the indentation of the line that opens it."""
     lines, text = site.lines, site.text
-    breaks = "\r\n" if text[lines.span(row)[1] : lines.span(row)[1] + 1] == "\r" else "\n"
+    breaks = site.newline
     own, end = lines.margin(row), lines.span(deeper)[1]
     if deeper > row:
         below = lines.neighbour(deeper, 1)

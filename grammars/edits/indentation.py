@@ -83,7 +83,7 @@ def _body(site: Site, row: int, cost: float) -> Iterator[Guess]:
         end = lines.span(row)[1]
         word = lines.content(following).split("(")[0].split() if following >= 0 else []
         alone = following != row + 1 or not word or word[0] in ("def", "class", "async") or word[0].startswith("@")
-        body = "\n" + lines.margin(row) + indent_unit(site.text) + "pass"
+        body = site.newline + lines.margin(row) + indent_unit(site.text) + "pass"
         yield end, end, body, (0.8 if alone else 1.15) + cost
 
 

@@ -101,7 +101,7 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
             continue
         yield end, end, quote, 1.0 + 0.02 * n - (0.1 if own else 0.2 if nearby else 0.0)
         if nearby or dedented:
-            yield last, last, "\n" + site.lines.margin(row) + quote, (0.85 if own else 1.25) + 0.02 * n
+            yield last, last, site.newline + site.lines.margin(row) + quote, (0.85 if own else 1.25) + 0.02 * n
         if dedented:
             return
 

@@ -134,7 +134,7 @@ def _close(site: Site, tag: Tag, before: Tag | None) -> Iterator[Guess]:
         deeper = following
     if deeper > last:
         at = lines.span(deeper)[1]
-        yield at, at, "\n" + lines.margin(row) + closing, 0.8
+        yield at, at, site.newline + lines.margin(row) + closing, 0.8
 
 
 def _unfinished(site: Site) -> Iterator[Guess]:

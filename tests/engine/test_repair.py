@@ -1,0 +1,229 @@
+"""Repair through the engine: what is offered parses, is small, touches nothing else, and respects the deadline."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import grammars
+from engine.bench.repair_cases import bytes_outside, same_tokens, token_edits
+from engine.cancellation import CancelledError, CancelToken
+from engine.core import Engine
+from engine.repair import Parts
+from engine.types import Repair, RepairRequest
+from grammars.damage import KINDS, Damaged, Subject, damage
+from tests.grammars.broken import CASES
+
+SOURCES = Path(__file__).parent.parent / "data" / "sources"
+FILES = {
+    "python": SOURCES / "intervals.py",
+    "javascript": SOURCES / "router.js",
+    "typescript": SOURCES / "store.ts",
+    "tsx": SOURCES / "TaskBoard.tsx",
+}
+SUBJECTS = {
+    language: Subject(grammars.get(language), path.read_text(encoding="utf-8")) for language, path in FILES.items()
+}
+EDITS_ALONE = Parts(drafts=False, rank=False)
+DRAFTS_ALONE = Parts(edits=False)
+
+
+@pytest.fixture
+def quick(engine: Engine) -> Iterator[Engine]:
+    """The engine with small edits alone: no forward pass."""
+    engine.repairer.parts = EDITS_ALONE
+    yield engine
+    engine.repairer.parts = Parts()
+
+
+def applied(text: str, repair: Repair) -> str:
+    for edit in sorted(repair.edits, key=lambda e: e.start, reverse=True):
+        assert text[edit.start : edit.end] == edit.old
+        text = text[: edit.start] + edit.new + text[edit.end :]
+    return text
+
+
+def check_promises(language: str, text: str, repair: Repair) -> None:
+    """What holds for every answer, mended or not."""
+    assert applied(text, repair) == repair.text
+    assert bytes_outside(text, repair.edits, repair.text) == 0
+    assert repair.errors_after <= repair.errors_before
+    if repair.edits:
+        assert repair.errors_after < repair.errors_before
+    if repair.errors_after == 0:
+        assert grammars.accepts(grammars.get(language), repair.text)
+    spans = [(e.start, e.end) for e in repair.edits]
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_a_valid_file_is_not_touched(engine: Engine, language: str) -> None:
+    text = SUBJECTS[language].text
+    assert engine.repair(text, language) == Repair([], text, 0, 0)
+
+
+@pytest.mark.parametrize("language", FILES)
+@pytest.mark.parametrize(
+    "kind", ["missing header end", "missing closer", "extra closer", "swapped closer", "stray token", "indentation"]
+)
+def test_a_file_of_real_lines_is_mended(engine: Engine, language: str, kind: str) -> None:
+    subject = SUBJECTS[language]
+    if not KINDS[kind].fits(subject.language):
+        kind = "missing brace"
+    done = damage(subject, random.Random(5), 1, (kind,))
+    assert done is not None
+    repair = engine.repair(done.text, language)
+    check_promises(language, done.text, repair)
+    assert repair.errors_after == 0
+    assert token_edits(language, done.text, repair.text) <= 5
+
+
+@pytest.mark.parametrize("language", FILES)
+def test_several_damages_in_one_file_are_mended(engine: Engine, language: str) -> None:
+    kinds = ("missing header end", "extra closer", "misspelt keyword", "smart quotes", "missing closer")
+    done = damage(SUBJECTS[language], random.Random(11), 3, kinds)
+    assert done is not None
+    repair = engine.repair(done.text, language)
+    check_promises(language, done.text, repair)
+    assert repair.errors_before >= 1
+    assert repair.errors_after == 0
+
+
+def test_ranking_restores_most_of_the_common_mistakes(engine: Engine) -> None:
+    """The denoiser has the last word where costs are close: it must not spoil what the costs alone get right."""
+    chosen = CASES[::6]
+    right = sum(same_tokens(lang, engine.repair(broken, lang).text, text) for lang, _, broken, text in chosen)
+    assert right >= 0.9 * len(chosen)
+
+
+def test_line_breaks_stay_what_they_are(engine: Engine) -> None:
+    text = "def run(a)\r\n    return (a\r\n\r\n\r\ndef stop():\r\n    pass\r\n"
+    repair = engine.repair(text)
+    assert repair.text == "def run(a):\r\n    return (a)\r\n\r\n\r\ndef stop():\r\n    pass\r\n"
+
+
+def test_characters_outside_of_the_basic_plane_do_not_move_edits(engine: Engine) -> None:
+    text = "name = '🦊🦊'\nprint('🦊', (name)\n"
+    repair = engine.repair(text)
+    assert applied(text, repair) == repair.text
+    assert repair.errors_after == 0
+    assert repair.text.startswith("name = '🦊🦊'\n")
+
+
+def test_nothing_is_offered_when_the_deadline_has_passed(engine: Engine) -> None:
+    request = RepairRequest("def f(:\n    return (1\n", "python", deadline=time.monotonic() - 1)
+    repair = engine.run_repair(request).repair
+    assert repair.edits == []
+    assert repair.errors_after == repair.errors_before > 0
+    assert repair.text == request.text
+
+
+def test_a_deadline_is_respected(engine: Engine) -> None:
+    text = SUBJECTS["python"].text.replace("):\n", ")\n").replace("]\n", "\n")
+    started = time.monotonic()
+    answer = engine.run_repair(RepairRequest(text, "python", deadline=started + 0.5))
+    assert time.monotonic() - started < 20  # one parse or one pass late at most, on a busy machine
+    check_promises("python", text, answer.repair)
+
+
+def test_cancelling_stops_a_repair(engine: Engine) -> None:
+    cancel = CancelToken()
+    cancel.cancel()
+    with pytest.raises(CancelledError):
+        engine.run_repair(RepairRequest("def f(:\n    return 1\n", "python"), cancel)
+
+
+def test_text_that_is_beyond_repair_stays_as_it_is(engine: Engine) -> None:
+    text = "}{ ]( ~~ <<< )) '' def if 9x\n" * 3
+    request = RepairRequest(text, "python", deadline=time.monotonic() + 3)
+    repair = engine.run_repair(request).repair
+    check_promises("python", text, repair)
+    assert repair.errors_before > 0
+
+
+def test_alternatives_differ_and_parse(engine: Engine) -> None:
+    text = "def area(a, b):\n    total = (a + b * 2\n    return total\n"
+    answer = engine.run_repair(RepairRequest(text, "python"))
+    texts = [answer.repair.text, *(a.text for a in answer.alternatives)]
+    assert 2 <= len(texts) <= 3
+    assert len(set(texts)) == len(texts)
+    for repair in (answer.repair, *answer.alternatives):
+        check_promises("python", text, repair)
+        assert repair.errors_after == 0
+
+
+def test_the_same_seed_gives_the_same_repair(engine: Engine) -> None:
+    text = SUBJECTS["javascript"].text.replace("return null;", "return null", 1).replace("params = {}", "params = {", 1)
+    first = engine.repair(text, "javascript")
+    engine.repair("x = (\n")
+    assert engine.repair(text, "javascript") == first
+
+
+def test_the_denoiser_alone_mends_damaged_lines_and_keeps_what_was_typed(engine: Engine) -> None:
+    original = SUBJECTS["python"].text
+    mended = 0
+    engine.repairer.parts = DRAFTS_ALONE
+    try:
+        for line in (
+            "        return IntervalSet([*self._intervals, *other._intervals])\n",
+            "        if not len(interval):\n",
+        ):
+            broken = original.replace(line, line[:-2] + "\n", 1)
+            answer = engine.run_repair(RepairRequest(broken, "python"))
+            check_promises("python", broken, answer.repair)
+            assert answer.steps > 0
+            if answer.denoised:
+                mended += answer.repair.errors_after == 0
+                words = line.strip("\n:)( ").split()
+                assert sum(word in answer.repair.text for word in words) >= 0.6 * len(words)
+    finally:
+        engine.repairer.parts = Parts()
+    assert mended
+
+
+def test_only_tokens_under_the_remaining_errors_go_back_to_noise(engine: Engine) -> None:
+    from engine.repair_drafts import Drafter
+
+    r = engine.repairer
+    drafter = Drafter(r.vocabulary, r.windows, r.caches, r.sampler, r.denoise, None, CancelToken(), None)
+    line = "    return sum(items))"
+    after = f"def total(items):\n{line}\n"
+    tokens = r.vocabulary.encode(line)
+    start = after.index(line)
+    narrow = drafter._suspects(grammars.get("python").parse(after), after, start, len(line), tokens, 0)
+    wide = drafter._suspects(grammars.get("python").parse(after), after, start, len(line), tokens, 1)
+    assert narrow < wide
+    assert narrow
+    assert max(narrow) >= len(tokens) - 2, "the bracket too many is at the end"
+    assert 0 not in narrow
+
+
+def drawn(language: str, seed: int, count: int) -> Damaged | None:
+    return damage(SUBJECTS[language], random.Random(seed), count)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(language=st.sampled_from(sorted(FILES)), seed=st.integers(0, 10**6), count=st.integers(1, 3))
+def test_no_byte_outside_of_the_edits_changes(quick: Engine, language: str, seed: int, count: int) -> None:
+    done = drawn(language, seed, count)
+    if done is None:
+        return
+    answer = quick.run_repair(RepairRequest(done.text, language, deadline=time.monotonic() + 5))
+    check_promises(language, done.text, answer.repair)
+    for other in answer.alternatives:
+        check_promises(language, done.text, replace(other, errors_before=max(other.errors_before, 1)))
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(text=st.text(alphabet="abf()[]{}:,='\"\n \t#\\/<>`", max_size=60), language=st.sampled_from(sorted(FILES)))
+def test_any_text_gets_an_answer(quick: Engine, text: str, language: str) -> None:
+    answer = quick.run_repair(RepairRequest(text, language, deadline=time.monotonic() + 5))
+    check_promises(language, text, answer.repair)
