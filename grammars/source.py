@@ -99,20 +99,26 @@ class Source:
     @cached_property
     def quiet(self) -> list[tuple[int, int, str]]:
         """Spans of comments and strings in ascending order: (start, end, "comment" or "string")."""
-        cursor = tree_sitter.QueryCursor(self.language.query("quiet"))
-        found = []
-        for kind, nodes in cursor.captures(self.tree.root_node).items():
-            found += [(self.character(n.start_byte), self.character(n.end_byte), kind) for n in nodes]
-        return sorted(found)
+        return self._quiet(0, len(self.data))
 
     def inside_comment_or_string(self, offset: int) -> str | None:
         """Whether the cursor at `offset` is inside a "comment" or a "string"."""
-        for start, end, kind in self.quiet:
+        at = self.byte(offset)
+        for start, end, kind in self._quiet(max(at - 1, 0), at + 1):
             if start >= offset:
                 break
             if offset < end or (kind == "comment" and offset == end and not self._line_break_before(offset)):
                 return kind
         return None
+
+    def _quiet(self, first: int, last: int) -> list[tuple[int, int, str]]:
+        """Those that touch a range of bytes: asked on every key, so the rest of the file is left out."""
+        cursor = tree_sitter.QueryCursor(self.language.query("quiet"))
+        cursor.set_byte_range(first, last)
+        found = []
+        for kind, nodes in cursor.captures(self.tree.root_node).items():
+            found += [(self.character(n.start_byte), self.character(n.end_byte), kind) for n in nodes]
+        return sorted(found)
 
     def _line_break_before(self, offset: int) -> bool:
         return self.text[offset - 1 : offset] == "\n"

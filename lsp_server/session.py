@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from lsp_server.server import Server
 
 logger = logging.getLogger("remask.session")
-LARGEST = 1_000_000  # characters of a document that is looked at; larger ones are followed and left alone
+LARGEST = 500_000  # characters of a document that is looked at; larger ones are followed and left alone
 
 
 class Session:
