@@ -68,7 +68,7 @@ def as_json(answer: RepairAnswer) -> dict[str, Any]:
 
 def unified(name: str, old: str, new: str) -> list[str]:
     """A unified diff's lines, without line ends."""
-    a, b = old.split("\n"), new.split("\n")
+    a, b, name = old.split("\n"), new.split("\n"), name.lstrip("/")
     return [line.rstrip("\r\n") for line in difflib.unified_diff(a, b, f"a/{name}", f"b/{name}", lineterm="")]
 
 
