@@ -1,9 +1,8 @@
 """The denoiser in torch, for training: a Llama- or Qwen2-shaped transformer over a clean stream and its noised rows.
 
 One forward pass holds both (Block Diffusion, arXiv 2503.09573; Set Block Decoding, arXiv 2509.04185): T clean rows,
-causal, and N noised rows that see the clean rows before their block and, in both directions, their block. Attention is
-two calls, plain causal for the clean rows and masked for the noised ones only, which on a processor is twice as fast
-as one dense mask. Returns hidden states: the head is applied in `objective.py`, where there is a loss.
+causal, and N noised rows that see the clean rows before their block and, in both directions, their block. Returns
+hidden states: the head is applied in `objective.py`, where there is a loss.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.checkpoint import Checkpoint, ModelConfig
+from engine.model.attention import Visibility, attend
 
 
 class Layer(nn.Module):
@@ -32,24 +32,20 @@ class Layer(nn.Module):
         self.gate_up = nn.Linear(c.hidden, 2 * c.intermediate, bias=False)
         self.down = nn.Linear(c.intermediate, c.hidden, bias=False)
 
-    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor, clean: int) -> Tensor:
-        """x (B, T+N, hidden), cos and sin (B, 1, T+N, head_dim), sees bool (B, 1, N, T+N), clean = T."""
-        x = x + self._attention(_norm(x, self.attention_norm, self.config.eps), cos, sin, sees, clean)
+    def forward(self, x: Tensor, cos: Tensor, sin: Tensor, what: Visibility) -> Tensor:
+        """x (B, T+N, hidden), cos and sin (B, 1, T+N, head_dim)."""
+        x = x + self._attention(_norm(x, self.attention_norm, self.config.eps), cos, sin, what)
         gate, up = self.gate_up(_norm(x, self.mlp_norm, self.config.eps)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
-    def _attention(self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor, clean: int) -> Tensor:
+    def _attention(self, x: Tensor, cos: Tensor, sin: Tensor, what: Visibility) -> Tensor:
         c = self.config
         b, t, _ = x.shape
         qkv = self.qkv(x).view(b, t, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
         qk, v = qkv.split([c.heads + c.kv_heads, c.kv_heads], dim=1)
         q, k = _rotate(qk, cos, sin).to(v.dtype).split([c.heads, c.kv_heads], dim=1)
-        k, v = (y.repeat_interleave(c.heads // c.kv_heads, dim=1) for y in (k, v))
-        known = F.scaled_dot_product_attention(q[:, :, :clean], k[:, :, :clean], v[:, :, :clean], is_causal=True)
-        if clean < t:
-            noised = F.scaled_dot_product_attention(q[:, :, clean:], k, v, attn_mask=sees)
-            known = torch.cat([known, noised], dim=2)
-        return self.out(known.transpose(1, 2).reshape(b, t, c.heads * c.head_dim))
+        seen = attend(q, k, v, what)
+        return self.out(seen.transpose(1, 2).reshape(b, t, c.heads * c.head_dim))
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -87,12 +83,13 @@ class Transformer(nn.Module):
         angle = positions[:, None, :, None].float() * inverse
         angle = torch.cat([angle, angle], dim=-1)
         cos, sin = angle.cos(), angle.sin()
+        dtype = cos.dtype
         if torch.is_autocast_enabled(ids.device.type):
             dtype = torch.get_autocast_dtype(ids.device.type)
-            cos, sin = cos.to(dtype), sin.to(dtype)
+        cos, sin, what = cos.to(dtype), sin.to(dtype), Visibility.of(sees, clean, dtype)
         x = F.embedding(ids, self.embed)
         for layer in self.layers:
-            x = layer(x, cos, sin, sees[:, None], clean)
+            x = layer(x, cos, sin, what)
         return _norm(x, self.norm, self.config.eps)
 
 

@@ -21,11 +21,12 @@ MIX = {
 }
 KINDS = tuple(MIX)
 _SHARES = np.cumsum(list(MIX.values())) / sum(MIX.values())
-BLOCK = 1  # index of "block" in spans.KINDS; that module needs the grammars, which a training machine may lack
-ARGUMENTS = 2
+ARGUMENTS = 2  # index in spans.KINDS; that module needs the grammars, which a training machine may lack
+LONGEST_BLOCK = 600  # bytes
 CODE = re.compile(
     rb"[()\[\]{}=]|:\s*(?:#.*)?\Z|^\s*(?:@|import|from|return|raise|yield|else|pass|break|continue)\b", re.M
 )
+HEADER = re.compile(rb"^([ \t]*)\S.*[:{][ \t]*(?:#.*)?$", re.M)
 EDGE = re.compile(rb"\w+|[^\w\s]|\s+")
 
 
@@ -50,7 +51,7 @@ def choose(data: bytes, spans: npt.NDArray[np.void], rng: np.random.Generator) -
     elif kind == "syntax":
         found = _syntax(data, spans, rng)
     elif kind == "block":
-        found = _block(data, spans, rng)
+        found = _block(data, at, rng)
     elif kind == "lines":
         found = _lines(data, at, rng)
     elif kind == "random":
@@ -136,17 +137,28 @@ def _syntax(data: bytes, spans: npt.NDArray[np.void], rng: np.random.Generator) 
     return start, end
 
 
-def _block(data: bytes, spans: npt.NDArray[np.void], rng: np.random.Generator) -> tuple[int, int] | None:
-    blocks = spans[(spans["kind"] == BLOCK) & (spans["length"] < 400)] if len(spans) else spans
-    if not len(blocks):
+def _block(data: bytes, at: int, rng: np.random.Generator) -> tuple[int, int] | None:
+    """The body under the next header: the lines behind it that are indented deeper than it is."""
+    header = HEADER.search(data, line_start(data, at), min(at + 4000, len(data)))
+    if header is None:
         return None
-    span = blocks[int(rng.integers(len(blocks)))]
-    start, end = int(span["start"]), int(span["start"]) + int(span["length"])
-    if data[start : start + 1] == b"{":
-        return start + 1, end - 1
+    depth = len(header.group(1))
+    stop = last = header.end()
+    while stop < len(data):
+        first, stop = stop + 1, line_end(data, stop + 1)
+        line = data[first:stop]
+        if line.strip() and len(line) - len(line.lstrip()) <= depth:
+            break
+        if line.strip():
+            last = stop
+        if stop - header.end() > LONGEST_BLOCK:
+            return None
+    if last == header.end():
+        return None
+    body = data[header.end() : last]
     if rng.random() < 0.5:  # the cursor behind the header, before the line break
-        start = len(data[:start].rstrip())
-    return start, end
+        return header.end(), last
+    return header.end() + len(body) - len(body.lstrip()), last
 
 
 def _lines(data: bytes, at: int, rng: np.random.Generator) -> tuple[int, int]:

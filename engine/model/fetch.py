@@ -21,7 +21,7 @@ from engine.model.manifest import CorpusError, Package, confirms
 
 WHEEL_TAGS = ("any", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_24_x86_64")
 OLDER_TAGS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64", "manylinux1_x86_64")
-PYTHONS = ("3.13", "3.14", "3.12", "3.11")  # newest that most wheels are built for, then the others
+PYTHONS = ("3.13", "3.14.9", "3.12", "3.11")  # newest that most wheels are built for, then the others
 TIMEOUT = 600
 
 

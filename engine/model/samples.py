@@ -6,8 +6,9 @@ that training and inference cannot drift apart. Sample number i is a function of
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,10 +42,26 @@ class Sample:
 class Sampler:
     """Draws samples from shards. Knows text and windows; knows nothing of noise or tensors."""
 
-    def __init__(self, shards: Sequence[Shard], vocabulary: Vocabulary, reserved: Reserved, seed: int) -> None:
+    def __init__(
+        self,
+        shards: Sequence[Shard],
+        vocabulary: Vocabulary,
+        reserved: Reserved,
+        seed: int,
+        more: Callable[[], Sequence[Shard]] | None = None,
+        every: float = 20.0,
+    ) -> None:
+        """`more` lists the shards anew every so many seconds, for a corpus that is still arriving."""
         self.vocabulary = vocabulary
         self.reserved = reserved
         self.seed = seed
+        self._more = more
+        self._every = every
+        self._looked = time.monotonic()
+        self._texts: OrderedDict[tuple[str, int], bytes] = OrderedDict()
+        self._take(shards)
+
+    def _take(self, shards: Sequence[Shard]) -> None:
         self._by_language: dict[str, list[Shard]] = {}
         for shard in shards:
             self._by_language.setdefault(shard.language, []).append(shard)
@@ -54,10 +71,12 @@ class Sampler:
         weights = np.array([LANGUAGE_WEIGHT.get(n, 0.05) for n in self._names])
         self._weights = weights / weights.sum()
         self._ends = {n: np.cumsum([len(s.tokens) for s in s_list]) for n, s_list in self._by_language.items()}
-        self._texts: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def draw(self, index: int, length: int) -> Sample:
         """Sample number `index`, at most `length` ids long."""
+        if self._more is not None and time.monotonic() - self._looked > self._every:
+            self._looked = time.monotonic()
+            self._take(self._more())
         rng = np.random.default_rng([self.seed, index])
         for _ in range(50):
             shard, file = self._file(rng)

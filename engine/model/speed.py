@@ -59,7 +59,7 @@ def product_rate(config: ModelConfig, device: torch.device, rows: int = 2560, se
 
 
 def clock(device: torch.device) -> float:
-    """Seconds to count work against: on the wall for a GPU; of one core for a processor, where others are at work too."""
+    """Seconds to count work against: on the wall for a GPU, of cores at work for a processor (others use it too)."""
     return time.perf_counter() if device.type == "cuda" else time.process_time()
 
 

@@ -7,6 +7,7 @@ amount of time is used whole. Resumable to the step: batch j is a function of th
 from __future__ import annotations
 
 import argparse
+import functools
 import math
 import os
 import signal
@@ -239,12 +240,13 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> in
     found = shards.read(args.corpus)
     tokens = sum(len(s.tokens) for s in found)
     say(f"{tokens / 1e6:.1f} M tokens in {len(found)} shards; {device}, {trainer.low or 'fp32'}")
-    batches = Batches(Sampler(found, vocabulary, reserved, recipe.seed), reserved, recipe.positions, recipe.seed)
+    more = functools.partial(shards.read, args.corpus) if args.watch else None
+    sampler = Sampler(found, vocabulary, reserved, recipe.seed, more, args.watch or 0.0)
+    batches = Batches(sampler, reserved, recipe.positions, recipe.seed)
     dev = _dev_batches(args.corpus, vocabulary, checkpoint)
     rate = speed.product_rate(checkpoint.config, device)
-    say(
-        f"plain products run at {rate / 1e9:.0f} G operations a second{'' if device.type == 'cuda' else ' and core'} here"
-    )
+    unit = "second" if device.type == "cuda" else "core and second"
+    say(f"plain products run at {rate / 1e9:.0f} G operations a {unit} here")
     with Interrupts() as interrupts:
         return _loop(args, trainer, batches, dev, rate, interrupts)
 
