@@ -23,8 +23,7 @@ export function control(desk: () => Desk): void {
     await staysQuiet(desk(), "pause.py");
     await workbench.command("Remask: Resume");
     await workbench.waitForStatus(/ready/);
-    await workbench.type("r");
-    await workbench.waitForGhostText();
+    await workbench.ask("r");
   });
 
   test("the menu behind the status bar pauses one language", async () => {
@@ -39,8 +38,7 @@ export function control(desk: () => Desk): void {
     await workbench.openFile("language.py", STACK_END.line, STACK_END.column + 8);
     await workbench.command("Remask: Pause or Resume for This Language");
     await workbench.waitForStatus(/ready$/);
-    await workbench.type("r");
-    await workbench.waitForGhostText();
+    await workbench.ask("r");
   });
 
   test("an engine that is killed comes back", async () => {

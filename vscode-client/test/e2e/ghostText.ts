@@ -8,16 +8,7 @@ import { until } from "./harness/until.js";
 export async function askAt(desk: Desk, name: string): Promise<string> {
   const { workbench } = desk;
   await workbench.openFile(name, STACK_END.line, STACK_END.column);
-  await workbench.type("        ");
-  return await until("ghost text", async () => {
-    const shown = await workbench.waitForGhostText(10_000).catch(() => "");
-    if (shown === "") {
-      // A busy machine may miss the deadline of an automatic suggestion; a person's next key asks again.
-      await workbench.press("Backspace");
-      await workbench.type(" ");
-    }
-    return shown !== "" && shown;
-  });
+  return await workbench.ask("        ");
 }
 
 /** What the suggestion is about to be put behind. */

@@ -22,8 +22,7 @@ export function places(desk: () => Desk): void {
     await workbench.focusEditor();
     await workbench.type("def add(a, b):");
     await workbench.press("Enter");
-    await workbench.type("ret");
-    await workbench.waitForGhostText();
+    await workbench.ask("ret");
     await workbench.press("Escape");
     await workbench.command("View: Revert and Close Editor");
   });
@@ -34,8 +33,7 @@ export function places(desk: () => Desk): void {
     const cell = workbench.page.locator(".notebookOverlay .cell .monaco-editor .view-lines").first();
     await cell.click();
     await workbench.press("Control+End");
-    await workbench.type(".");
-    await workbench.waitForGhostText();
+    await workbench.ask(".");
     await workbench.page.waitForTimeout(2_000);
     assert.equal(await workbench.page.locator(".notebookOverlay .squiggly-error").count(), 0);
     await workbench.press("Escape");

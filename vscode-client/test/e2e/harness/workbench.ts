@@ -85,6 +85,20 @@ export class Workbench {
     return await until("ghost text", async () => (await this.ghostText()).trim() !== "" && (await this.ghostText()), timeoutMs);
   }
 
+  /** Types and waits for ghost text. */
+  async ask(text: string): Promise<string> {
+    await this.type(text);
+    return await until(`ghost text behind "${text}"`, async () => {
+      const shown = await this.waitForGhostText(10_000).catch(() => "");
+      if (shown === "") {
+        // A busy machine may miss the deadline of an automatic suggestion; a person's next key asks again.
+        await this.press("Backspace");
+        await this.type(text.slice(-1));
+      }
+      return shown !== "" && shown;
+    });
+  }
+
   async waitForNoGhostText(): Promise<void> {
     await until("ghost text to go", async () => (await this.ghostText()) === "");
   }
