@@ -20,7 +20,7 @@ import numpy.typing as npt
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 
-REPEATED = 12  # characters of the suffix, repeated by a draft, after which no more is written
+REPEATED = 8  # characters of the suffix, repeated by a draft, after which no more is written
 
 
 @dataclass(frozen=True, slots=True)

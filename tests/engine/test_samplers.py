@@ -29,8 +29,8 @@ def windows(vocabulary: Vocabulary, checkpoint: Checkpoint, real_code: str):
 class Drafting(DraftPolicy):
     """Always drafts from noise, whether it pays or not."""
 
-    def __init__(self, masks: int) -> None:
-        super().__init__(masks, 0.0)
+    def __init__(self, masks: int, branches: int = 1) -> None:
+        super().__init__(masks, 0.0, branches)
 
     def rows(self) -> int:
         return self.masks
@@ -53,9 +53,9 @@ def finish(draft, end: int) -> list[int]:
     return draft.tokens + ([end] if draft.ended else [])
 
 
-@pytest.mark.parametrize("masks", [0, 3, 7])
-def test_verified_gives_exactly_what_one_token_at_a_time_gives(denoiser, vocabulary, windows, masks):
-    sampler = VerifiedSampler(denoiser, vocabulary, Drafting(masks), confidence=0.2)
+@pytest.mark.parametrize(("masks", "branches"), [(0, 1), (3, 1), (7, 1), (3, 3)])
+def test_verified_gives_exactly_what_one_token_at_a_time_gives(denoiser, vocabulary, windows, masks, branches):
+    sampler = VerifiedSampler(denoiser, vocabulary, Drafting(masks, branches), confidence=0.2)
     for window in windows:
         ids = window.ids
         expected = one_by_one(denoiser, ids, 16)

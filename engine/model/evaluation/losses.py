@@ -67,10 +67,11 @@ def _noised_block(w: Writing, middle: list[int], first: int, rng: random.Random,
     start = len(w.known) + first - 1
     last = middle[first - 1] if first else w.known[-1]
     visible = [reserved.mask if hidden else token for token, hidden in zip(truth[:-1], masked[:-1], strict=True)]
-    scratch = range(w.denoiser.capacity - BLOCK, w.denoiser.capacity)
-    sees = np.zeros((BLOCK, w.denoiser.capacity), dtype=bool)
+    behind = len(w.known) + len(middle)
+    scratch = range(behind, behind + BLOCK)
+    sees = np.zeros((BLOCK, behind + BLOCK), dtype=bool)
     sees[:, :start] = True
-    sees[:, list(scratch)] = True
+    sees[:, behind:] = True
     got = w.forward([last, *visible], list(range(start, start + BLOCK)), list(scratch), sees)
     for i, (token, hidden) in enumerate(zip(truth, masked, strict=True)):
         if hidden and first + i < len(middle):

@@ -1,0 +1,58 @@
+"""Scores against the plain way: one sequence, one cache, one causal pass."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from engine.cancellation import CancelToken
+from engine.sampler import Task
+from engine.scoring import Scorer, suffix_scores
+from engine.window import WindowBuilder
+
+PREFIX, SUFFIX = "def area(width, height):\n    return multiply(", ", height)\n\n\nprint(area(2, 3))\n"
+ROUNDING = 0.4  # nats: keys in other slots are summed in another order, which int8 makes visible (fp32: 1e-5)
+MIDDLES = ("width", "width, height", "self.width")
+
+
+@pytest.fixture(scope="module")
+def ids(vocabulary, checkpoint) -> list[int]:
+    return WindowBuilder(vocabulary, checkpoint.config.reserved).build(PREFIX, SUFFIX).ids
+
+
+def alone(denoiser, ids: list[int], behind: list[int]) -> list[float]:
+    """log p of each token of `behind`, one sequence in a cache of its own; then that of `<end>` before the first."""
+    rows = range(len(ids) - 1, len(ids) + len(behind) - 1)
+    p = denoiser.causal(denoiser.new_cache(), ids + behind[:-1], 0, rows)
+    return [p.logprob(i, t) for i, t in enumerate(behind)] + [p.logprob(0, denoiser.config.reserved.end)]
+
+
+def test_the_suffix_behind_many_middles_is_read_as_behind_each_alone(denoiser, vocabulary, ids):
+    middles = [vocabulary.encode(m) for m in MIDDLES]
+    suffix = vocabulary.encode(SUFFIX)[:4]
+    scores, steps = suffix_scores(denoiser, vocabulary, denoiser.new_cache(), Task(ids), middles, suffix)
+    assert steps == 1
+    for middle, score in zip(middles, scores, strict=True):
+        *read, end = alone(denoiser, ids + middle, suffix)
+        assert score == pytest.approx(sum(read) - math.log(1 - math.exp(end)), abs=ROUNDING)
+
+
+def test_an_argument_is_not_followed_by_itself(denoiser, vocabulary, ids):
+    middles = [vocabulary.encode(m) for m in MIDDLES]
+    suffix = vocabulary.encode(SUFFIX)[:4]
+    scores, _ = suffix_scores(denoiser, vocabulary, denoiser.new_cache(), Task(ids), middles, suffix)
+    assert scores[0] > scores[1]
+
+
+def test_no_suffix_costs_no_pass(denoiser, vocabulary, ids):
+    assert suffix_scores(denoiser, vocabulary, denoiser.new_cache(), Task(ids), [[1], [2]], []) == ([0.0, 0.0], 0)
+
+
+def test_candidates_are_scored_together_as_alone(denoiser, vocabulary, ids):
+    middles = [vocabulary.encode(m) for m in MIDDLES]
+    scorer = Scorer(denoiser, vocabulary)
+    scores, _ = scorer.score(denoiser.new_cache(), ids, middles, CancelToken())
+    for middle, score in zip(middles, scores, strict=True):
+        *read, _ = alone(denoiser, ids, [*middle, denoiser.config.reserved.end])
+        assert score == pytest.approx(sum(read), abs=ROUNDING)
