@@ -84,7 +84,9 @@ def examine(device: str, model: str | None) -> tuple[dict[str, str], list[str]]:
 
 
 def _model(model: str | None, device: str) -> dict[str, str]:
+    from engine.calibration import calibrate
     from engine.denoiser import Denoiser
+    from engine.footprint import describe
 
     started = time.perf_counter()
     checkpoint = Checkpoint(Path(model) if model else None)
@@ -102,7 +104,9 @@ def _model(model: str | None, device: str) -> dict[str, str]:
     return {
         "model": f"{checkpoint.name} in {checkpoint.folder}",
         "device": f"{used.name} ({denoiser.precision}, {used.threads} threads): {used.reason}",
+        "size": describe(checkpoint.config, denoiser.precision, denoiser.capacity),
         "forward pass": f"{statistics.median(times):.1f} ms for K = 1, model loaded in {loaded:.0f} ms",
+        "calibration": calibrate(denoiser).describe(),
     }
 
 
