@@ -20,7 +20,7 @@ export function ghostText(desk: () => Desk): void {
   test("ghost text appears as one types, and Tab takes exactly what was shown", async () => {
     const { workbench } = desk();
     const shown = await askAt(desk(), "tab.py");
-    await desk().screenshot("ghost-text");
+    await desk().picture("ghost-text", 300);
     await workbench.press("Tab");
     await workbench.waitForNoGhostText().catch(() => undefined); // the next suggestion may be there already
     const text = await workbench.saved("tab.py");

@@ -16,7 +16,6 @@ export function missing(): void {
       await workbench.openFile("item.py");
       const message = workbench.notification(/its server is not installed/);
       await message.waitFor();
-      await desk.screenshot("no-server");
       assert.equal(await message.locator(".monaco-button", { hasText: "Set Up the Server" }).count(), 1);
       await workbench.waitForStatus(/no server found/);
       assert.equal(await workbench.page.locator(".monaco-dialog-box").count(), 0);

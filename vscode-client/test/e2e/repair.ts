@@ -34,7 +34,7 @@ export function repair(desk: () => Desk): void {
       }
       return there;
     });
-    await desk().screenshot("quick-fix");
+    await desk().picture("quick-fix", 300);
     await fix.click();
     const fixed = await until("the fix", async () => {
       const text = await workbench.saved("quickfix.py");

@@ -28,9 +28,20 @@ export class Desk {
     await this.server.stop();
   }
 
-  /** Keeps a picture of the window for the README, or of what was there when a test failed. */
+  /** Keeps a picture of the window. */
   async screenshot(name: string): Promise<void> {
     mkdirSync(SCREENSHOTS, { recursive: true });
     await this.workbench.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+  }
+
+  /** Keeps a picture of the upper part of the editors, for the docs. */
+  async picture(name: string, height: number, part = ".editor-instance"): Promise<void> {
+    mkdirSync(SCREENSHOTS, { recursive: true });
+    const box = await this.workbench.page.locator(part).first().boundingBox();
+    if (box === null) {
+      throw new Error(`${part} is not on screen`);
+    }
+    const clip = { ...box, height: Math.min(height, box.height) };
+    await this.workbench.page.screenshot({ path: join(SCREENSHOTS, `${name}.png`), clip });
   }
 }

@@ -92,8 +92,8 @@ export class Workbench {
       const shown = await this.waitForGhostText(10_000).catch(() => "");
       if (shown === "") {
         // A busy machine may miss the deadline of an automatic suggestion; a person's next key asks again.
-        await this.press("Backspace");
-        await this.type(text.slice(-1));
+        await this.press(...Array.from(text, () => "Shift+ArrowLeft"), "Delete");
+        await this.type(text);
       }
       return shown !== "" && shown;
     });
