@@ -44,7 +44,8 @@ def draw(log: Path, png: Path, smooth: float = 0.95) -> None:
     axes.set_xlabel("hours")
     axes.set_ylabel("nats a token (points: held-out packages)")
     axes.grid(alpha=0.3)
-    axes.legend()
+    if axes.lines:
+        axes.legend()
     figure.tight_layout()
     scratch = png.with_suffix(".part.png")
     figure.savefig(scratch)

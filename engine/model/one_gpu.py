@@ -24,6 +24,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from safetensors.numpy import save_file
+
+from engine.checkpoint import Checkpoint
 from engine.errors import RemaskError
 from engine.model import parcels
 
@@ -40,7 +43,7 @@ CODE = (
     *(
         f"engine/model/{name}.py"
         for name in (
-            "architecture attention batches curve cuts damage export manifest noise objective one_gpu parcels "
+            "architecture attention batches curve cuts damage manifest noise objective one_gpu parcels "
             "run_folder samples shards speed training"
         ).split()
     ),
@@ -65,11 +68,24 @@ def contents(model: Path, corpus: Path) -> Iterator[tuple[Path, str]]:
             yield corpus / (about.stem + suffix), f"corpus/{about.stem}{suffix}"
 
 
+def shrink(checkpoint: Checkpoint, out: Path) -> None:
+    """Write a model with int8 rows and their fp32 scales, a quarter of the bytes, into the folder `out`."""
+    out.mkdir(parents=True)
+    tensors = {}
+    for name in checkpoint.names():
+        if name.endswith(".scale"):
+            continue
+        if len(checkpoint.raw(name).shape) == 2:
+            tensors[name], tensors[name.removesuffix("weight") + "scale"] = checkpoint.quantised(name)
+        else:
+            tensors[name] = checkpoint.dense(name)
+    save_file(tensors, out / "model.safetensors", {"format": "pt"})
+    for file in (checkpoint.folder / "config.json", checkpoint.tokenizer_file):
+        shutil.copyfile(file, out / file.name)
+
+
 def pack(out: Path, corpus: Path, model: Path) -> list[Path]:
     """Write the parcels into an empty `out`; a model that is not yet int8 is quantised first."""
-    from engine.checkpoint import Checkpoint
-    from engine.model.export import export
-
     if out.exists() and any(out.iterdir()):
         raise RemaskError(f"{out} is not empty: name a new folder")
     out.mkdir(parents=True, exist_ok=True)
@@ -77,7 +93,7 @@ def pack(out: Path, corpus: Path, model: Path) -> list[Path]:
     home = checkpoint.folder
     if checkpoint.raw("model.embed_tokens.weight").itemsize > 1:
         home = out / "quantised"
-        export(checkpoint, home)
+        shrink(checkpoint, home)
     empty = out / "empty"
     empty.write_text('"""The part of Remask that trains."""\n', encoding="utf-8")
     folders = parcels.send([(empty, "engine/__init__.py"), *contents(home, corpus)], out, PIECE, PARCEL)
@@ -134,9 +150,6 @@ def bring(home: Path, out: Path, first: int, count: int) -> tuple[int, int]:
     The pieces are cut once for each save and keep their numbers until `bring` is asked for number 0 again, so several
     calls bring one and the same model, however far training goes on between them.
     """
-    from engine.checkpoint import Checkpoint
-    from engine.model.export import export
-
     cut = home / "pieces"
     if first == 0 or not cut.is_dir():
         if not (home / "run" / "model" / "config.json").is_file():
@@ -147,7 +160,7 @@ def bring(home: Path, out: Path, first: int, count: int) -> tuple[int, int]:
         snapshot = home / "snapshot"
         shutil.rmtree(snapshot, ignore_errors=True)
         shutil.copytree(home / "run" / "model", snapshot, copy_function=os.link)
-        export(Checkpoint(snapshot), home / "export")
+        shrink(Checkpoint(snapshot), home / "export")
         shutil.copyfile(home / "run" / "log.jsonl", home / "export" / "log.jsonl")
         parcels.send([(p, p.name) for p in sorted((home / "export").iterdir())], cut, PIECE)
     pieces = sorted(cut.iterdir(), key=lambda p: (not p.name.endswith(parcels.INDEX), p.name))

@@ -69,6 +69,11 @@ class Trainer:
         self.minutes = 0.0
         self.model: Transformer = from_checkpoint(checkpoint).to(device)
         self.mean = {n: p.detach().clone() for n, p in self.model.named_parameters()}
+        if device.type == "cuda":
+            # All layers share one compilation for each of the batches' shapes; what cannot be compiled runs as it is.
+            torch._dynamo.config.suppress_errors = True
+            for layer in self.model.layers:
+                layer.compile(dynamic=False)
         matrices = [p for p in self.model.parameters() if p.ndim == 2]
         vectors = [p for p in self.model.parameters() if p.ndim != 2]
         groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
@@ -200,6 +205,9 @@ def stream(batches: Batches, start: int, workers: int) -> Iterator[Batch]:
         while True:
             yield batches[j]
             j += 1
+    # One file descriptor for each tensor on its way would soon be more than a process may open.
+    torch.multiprocessing.set_sharing_strategy("file_system")
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"
     loader: Iterable[Batch] = torch.utils.data.DataLoader(
         batches,  # type: ignore[arg-type]
         batch_size=None,

@@ -1,0 +1,184 @@
+"""The loop: resumable to the step, and nothing lost to interrupts, damage, full disks or a second process."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from engine.checkpoint import Checkpoint
+from engine.errors import BadRequestError
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.train
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch):
+    from engine.model import speed, training
+
+    monkeypatch.setattr(speed, "product_rate", lambda *a: 1e11)
+    monkeypatch.setattr(training, "DEV_BATCHES", 1)
+    monkeypatch.setattr(training, "threads_now", lambda: 1)
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def arguments(run: Path, corpus: Path, model: Path, **changes: object) -> argparse.Namespace:
+    settings = {
+        "run": run,
+        "corpus": corpus,
+        "start": model,
+        "minutes": 1000.0,
+        "steps": 2,
+        "rate": 1e-3,
+        "positions": 640,
+        "accumulate": 1,
+        "device": "cpu",
+        "save_every": 1000.0,
+        "seed": 0,
+        "watch": None,
+    }
+    return argparse.Namespace(**(settings | changes))
+
+
+@pytest.fixture
+def train(tmp_path: Path, corpus_folder: Path, tiny: Path):
+    from engine.model.training import train_command
+
+    def go(name: str = "run", **changes: object) -> int:
+        return train_command(arguments(tmp_path / name, corpus_folder, tiny, **changes))
+
+    return go
+
+
+def weights(folder: Path) -> dict:
+    return torch.load(folder / "state.pt", weights_only=True)["weights"]
+
+
+def test_a_run_leaves_a_model_that_loads_a_log_and_a_curve(train, tmp_path, tiny):
+    assert train() == 0
+    before, after = Checkpoint(tiny), Checkpoint(tmp_path / "run" / "model")
+    name = "model.layers.0.mlp.down_proj.weight"
+    assert (before.dense(name) != after.dense(name)).any()
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if "loss" in r] == [1, 2]
+    assert {"middle", "end", "masked middle"} <= set(records[0]["dev"])
+    assert (tmp_path / "run" / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    assert not (tmp_path / "run" / "pid").exists()
+
+
+def test_going_on_is_the_same_run_as_never_having_stopped(train, tmp_path):
+    train("whole", steps=3)
+    train("parts", steps=1)
+    train("parts", steps=3)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, parts[name]), name
+
+
+def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path):
+    train(steps=14, rate=4e-3)
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    losses = [r["loss"]["masked context"] for r in records if "loss" in r]
+    assert losses[-1] < losses[0] - 1.0
+
+
+def test_an_interrupt_ends_with_a_saved_state(train, tmp_path):
+    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+    assert train(steps=100_000) == 130
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] >= 0
+    assert Checkpoint(tmp_path / "run" / "model")
+
+
+def test_a_time_budget_ends_the_run(train, tmp_path):
+    assert train(steps=None, minutes=0.03) == 0
+    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["minutes"] >= 0.03
+
+
+def test_a_damaged_state_falls_back_to_the_one_before(train, tmp_path):
+    train(steps=1)
+    train(steps=2)
+    last = tmp_path / "run" / "state.pt"
+    last.write_bytes(last.read_bytes()[:1000])
+    assert train(steps=3) == 0
+    assert torch.load(last, weights_only=True)["step"] == 3
+
+
+def test_two_damaged_states_are_named_and_nothing_is_overwritten(train, tmp_path):
+    from engine.model.run_folder import RunError
+
+    train(steps=1)
+    last = tmp_path / "run" / "state.pt"
+    last.write_bytes(b"nonsense")
+    with pytest.raises(RunError, match=r"state\.pt is damaged .* --from"):
+        train(steps=2)
+    assert last.read_bytes() == b"nonsense"
+
+
+def test_a_full_disk_keeps_the_last_state_and_says_so(train, tmp_path, monkeypatch, capsys):
+    from engine.model.run_folder import RunError
+
+    train(steps=1)
+    kept = (tmp_path / "run" / "state.pt").read_bytes()
+
+    def full(*args: object, **options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(RunError, match="free some space"):
+        train(steps=2)
+    assert (tmp_path / "run" / "state.pt").read_bytes() == kept
+    assert not list((tmp_path / "run").glob("*.part"))
+    assert "No space left" in capsys.readouterr().err
+
+
+def test_two_processes_never_train_in_one_folder(train, tmp_path):
+    from engine.model.run_folder import RunError
+
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "pid").write_text("1")
+    with pytest.raises(RunError, match="process 1 is training"):
+        train()
+
+
+def test_bad_settings_are_refused_before_anything_is_loaded(train):
+    with pytest.raises(BadRequestError, match="--minutes is 0"):
+        train(minutes=0.0)
+    if not torch.cuda.is_available():
+        with pytest.raises(BadRequestError, match="no CUDA device"):
+            train(device="cuda")
+
+
+def test_the_rate_warms_up_holds_and_falls_with_the_time(tmp_path, tiny):
+    from engine.model.run_folder import RunFolder
+    from engine.model.training import Recipe, Trainer
+
+    trainer = Trainer(RunFolder(tmp_path), Checkpoint(tiny), Recipe(rate=1.0, warmup=10), torch.device("cpu"))
+    assert trainer.set_rate(0.0) == pytest.approx(0.1)
+    trainer.step = 50
+    assert trainer.set_rate(0.5) == pytest.approx(1.0)
+    assert trainer.set_rate(0.9) < 0.5
+    assert trainer.set_rate(1.0) == pytest.approx(0.05)
+
+
+def test_batches_made_ahead_by_processes_are_the_same_in_the_same_order(corpus_folder, tiny, vocabulary):
+    from engine.model import shards
+    from engine.model.batches import Batches
+    from engine.model.samples import Sampler
+    from engine.model.training import stream
+
+    reserved = Checkpoint(tiny).config.reserved
+    batches = Batches(Sampler(shards.read(corpus_folder), vocabulary, reserved, 2), reserved, 640, 2)
+    ahead = stream(batches, 5, workers=2)
+    for j in range(5, 9):
+        made, expected = next(ahead), batches[j]
+        assert torch.equal(made.ids, expected.ids)
+        assert torch.equal(made.source, expected.source)
+    ahead.close()
