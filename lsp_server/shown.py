@@ -42,6 +42,10 @@ class ShownSuggestions:
         self._shown[uri] = new
         self._counters.count("shown", new.language)
 
+    def now(self, uri: str) -> Shown | None:
+        """What a document shows."""
+        return self._shown.get(uri)
+
     def changed(self, uri: str, text: str, at_once: int) -> None:
         """The document became `text`, by one change that inserted `at_once` characters."""
         shown = self._shown.get(uri)

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal
 
 from engine.errors import EngineUnavailableError, ModelError, RemaskError
@@ -142,6 +143,11 @@ class EngineClient:
         while self._kept > MAX_REMEMBERED:
             self._drop(next(iter(self._remembered)))
         await self._tell_memory({"kind": "remember", "path": path, "text": text})
+
+    @property
+    def remembered(self) -> Mapping[str, str]:
+        """Texts of the files that this client had remembered, by path."""
+        return MappingProxyType(self._remembered)
 
     async def forget(self, path: str) -> None:
         """Drop a file from the workspace's memory."""

@@ -9,10 +9,15 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from lsprotocol import types
+from pygls.uris import from_fs_path
+
 import grammars
 from engine.errors import RemaskError
 from lsp_server import counters
 from lsp_server.features import rewrite
+from lsp_server.positions import Lines
+from lsp_server.sources import origins
 
 if TYPE_CHECKING:
     from lsp_server.server import Server
@@ -116,6 +121,24 @@ async def partly_accepted(session: Session, uri: object = None, *_: object) -> o
     return None
 
 
+async def source(session: Session, uri: object = None, *_: object) -> object:
+    """Where the workspace says what the suggestion on show says: `{text, places: [{uri, range}]}`, or null."""
+    shown = session.shown.now(uri) if isinstance(uri, str) else None
+    if shown is None or not isinstance(uri, str):
+        return None
+    files = dict(session.engine.remembered)
+    for document in session.documents:
+        path = document.snapshot.path
+        if path and document.snapshot.uri != uri and not session.excluded(document.snapshot):
+            files[path] = document.snapshot.text
+    text, places = origins(shown.middles[0], files)
+    lines = {place.path: Lines(files[place.path], session.documents.encoding) for place in places}
+    return {
+        "text": text,
+        "places": [types.Location(str(from_fs_path(p.path)), lines[p.path].range(p.start, p.end)) for p in places],
+    }
+
+
 def _language(identifier: object) -> str:
     """The language of an LSP identifier or of a name; "" for all."""
     if not isinstance(identifier, str) or not identifier:
@@ -130,6 +153,7 @@ COMMANDS: dict[str, Callable[..., Awaitable[object]]] = {
     "remask.restartEngine": restart_engine,
     "remask.stats": stats,
     "remask.doctor": doctor,
+    "remask.source": source,
     ACCEPTED: accepted,
     "remask.partlyAccepted": partly_accepted,
     rewrite.COMMAND: rewrite.apply,

@@ -11,6 +11,7 @@ import pytest_asyncio
 from lsprotocol import types as t
 
 from lsp_server import workspace_memory
+from lsp_server.sources import origins
 from tests.lsp.editor import Editor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -95,3 +96,28 @@ async def test_a_second_editor_uses_the_same_engine_process(editor: Editor, tmp_
 def send(editor: Editor, path: Path, kind: t.FileChangeType) -> None:
     event = t.FileEvent(path.as_uri(), kind)
     editor.client.workspace_did_change_watched_files(t.DidChangeWatchedFilesParams([event]))
+
+
+async def test_a_suggestion_can_be_asked_where_the_workspace_says_the_same(editor: Editor) -> None:
+    same = "def invoice(lines):\n    return sum(line.amount_with_tax for line in lines)\n"
+    editor.open(same, name="same.py")
+    buffer = editor.open("def other(lines):\n    return sum(<|>\n", name="asking.py")
+    assert await editor.command("remask.source", buffer.uri) is None, "nothing is shown yet"
+    items = await buffer.ask(invoked=True)
+    assert items
+    answer = await editor.command("remask.source", buffer.uri)
+    assert str(items[0].insert_text).startswith(answer["text"])
+    for place in answer["places"]:
+        path = Path(place["uri"].removeprefix("file://"))
+        text = path.read_text() if path.exists() else same
+        line = text.split("\n")[place["range"]["start"]["line"]]
+        assert answer["text"].split("\n")[0] in line
+
+
+async def test_the_longest_beginning_that_a_file_has_is_found_in_whole_tokens() -> None:
+    files = {"/a.py": "x = compute_total(lines, tax)\ny = compute_total(lines, tax)\n", "/b.py": "compute(1)\n"}
+    text, places = origins("compute_total(lines, rate)", files)
+    assert text == "compute_total(lines,"
+    assert [(p.path, p.start) for p in places] == [("/a.py", 4), ("/a.py", 34)]
+    assert origins("nothing_like_this(1)", files) == ("", [])
+    assert origins("x = 1", {"/c.py": "x = 1"}) == ("", []), "too short to mean anything"

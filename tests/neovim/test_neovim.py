@@ -6,7 +6,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -102,10 +102,7 @@ def test_typing_along_keeps_the_ghost_and_diverging_removes_it(nvim: Driver, tmp
     nvim.until_text(lambda text: text == TYPED + ghost[0])
     assert nvim.until_ghost() == ghost[1:]
     nvim.keys("?")
-    deadline = time.monotonic() + 20
-    while nvim.ghost() == ghost[1:]:
-        assert time.monotonic() < deadline
-        time.sleep(0.03)
+    until(lambda: nvim.ghost() != ghost[1:], nvim)
 
 
 def test_nothing_is_shown_after_a_deletion(nvim: Driver, tmp_path: Path) -> None:
@@ -116,6 +113,61 @@ def test_nothing_is_shown_after_a_deletion(nvim: Driver, tmp_path: Path) -> None
     nvim.until_text(lambda text: text.endswith("return len"))
     time.sleep(0.6)
     assert nvim.ghost() == ""
+
+
+def test_a_suggestion_is_dismissed_and_asked_for_again_by_keys(nvim: Driver, tmp_path: Path) -> None:
+    open_code(nvim, tmp_path)
+    nvim.keys("A(")
+    nvim.until_ghost()
+    nvim.keys("<C-]>")
+    until(lambda: nvim.ghost() == "", nvim)
+    nvim.keys("<M-\\>")
+    first = nvim.until_ghost()
+    nvim.keys("<M-]>")
+    time.sleep(0.5)
+    assert nvim.until_ghost()
+    nvim.keys("<M-[>")
+    until(lambda: nvim.ghost().startswith(first[0]), nvim)
+    nvim.keys("<M-l>")
+    nvim.until_text(lambda text: len(text) > len(TYPED))
+
+
+def test_pausing_silences_it_and_resuming_brings_it_back(nvim: Driver, tmp_path: Path) -> None:
+    open_code(nvim, tmp_path)
+    nvim.lua("require('remask').commands.pause()")
+    nvim.until("return require('remask').statusline() == 'Remask paused'")
+    nvim.keys("A(")
+    time.sleep(0.8)
+    assert nvim.ghost() == ""
+    nvim.keys("<Esc>")
+    nvim.lua("require('remask').commands.resume()")
+    nvim.until("return vim.startswith(require('remask').statusline(), 'Remask ready')")
+    open_code(nvim, tmp_path)
+    nvim.keys("A(")
+    nvim.until_ghost()
+
+
+def test_the_places_that_say_the_same_go_into_the_quickfix_list(nvim: Driver, tmp_path: Path) -> None:
+    nvim.lua("vim.fn.setqflist({}, 'r')")
+    place = tmp_path / "other.py"
+    place.write_text("first\nsecond\n")
+    shown = {"text": "second", "places": [{"uri": place.as_uri(), "range": span(1, 0, 6)}]}
+    nvim.lua("require('remask').show_places(..., 'utf-16')", shown)
+    (item,) = nvim.lua("return vim.fn.getqflist()")
+    assert (item["lnum"], item["col"], item["text"]) == (2, 1, "second")
+    nvim.lua("require('remask').show_places(..., 'utf-16')", {"text": "", "places": []})
+    assert "nothing like this" in nvim.messages()
+
+
+def span(line: int, first: int, last: int) -> dict[str, dict[str, int]]:
+    return {"start": {"line": line, "character": first}, "end": {"line": line, "character": last}}
+
+
+def until(holds: Callable[[], bool], nvim: Driver) -> None:
+    deadline = time.monotonic() + 20
+    while not holds():
+        assert time.monotonic() < deadline, nvim.messages()
+        time.sleep(0.03)
 
 
 def test_leaving_insert_mode_hides_the_ghost(nvim: Driver, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ end
 
 local function check_keys()
   local keys = require('remask').options.keys
-  for _, name in ipairs({ 'accept', 'accept_word', 'accept_line', 'next', 'previous', 'dismiss', 'trigger' }) do
+  for _, name in ipairs({ 'accept', 'accept_word', 'accept_line', 'next', 'previous', 'dismiss', 'trigger', 'source' }) do
     vim.health.info(('%s: %s'):format(name, keys[name] or 'no key'))
   end
 end

@@ -11,6 +11,7 @@ M.options = {
     previous = '<M-[>',
     dismiss = '<C-]>',
     trigger = '<M-\\>',
+    source = '<M-s>',
   },
   -- Milliseconds that the fallback for 0.11 waits after a key; the server waits by itself when it is busy.
   debounce = 30,
@@ -123,6 +124,9 @@ function M.attach(client, buffer)
   map(buffer, keys.trigger, function()
     M.trigger()
   end, 'suggest now')
+  map(buffer, keys.source, function()
+    M.source()
+  end, 'show where the workspace says the same')
 end
 
 function M.on_status(status)
@@ -152,11 +156,29 @@ local function execute(command, ...)
       vim.notify('Remask: ' .. (err.message or 'the command failed'), vim.log.levels.ERROR)
     elseif command == 'remask.stats' then
       vim.notify(vim.inspect(result))
+    elseif command == 'remask.source' then
+      M.show_places(result, client.offset_encoding)
     end
   end)
 end
 
+function M.show_places(result, encoding)
+  if not result or result == vim.NIL or #result.places == 0 then
+    vim.notify('Remask: nothing like this suggestion is in the other files of the workspace')
+    return
+  end
+  local items = vim.lsp.util.locations_to_items(result.places, encoding)
+  vim.fn.setqflist({}, ' ', { title = 'Remask: ' .. result.text, items = items })
+  vim.notify(('Remask: %d place(s) in the quickfix list, :copen shows them'):format(#items))
+end
+
+--- Put the places where the workspace says what the suggestion says into the quickfix list.
+function M.source()
+  execute('remask.source', vim.uri_from_bufnr(0))
+end
+
 M.commands = {
+  source = M.source,
   pause = function(language)
     execute('remask.pause', language)
   end,
