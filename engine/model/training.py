@@ -42,7 +42,7 @@ DEV_SEED = 20_000
 
 @dataclass(slots=True)
 class Recipe:
-    """The settings of a run, kept in its state: a run resumed with other settings would not be the same run."""
+    """The settings of a run, kept in its state; what is asked for again when it goes on holds from then on."""
 
     rate: float = 2e-4
     positions: int = 2600
@@ -237,7 +237,10 @@ def train_command(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> int:
     checkpoint = Checkpoint(args.start)
     state = run.load()
-    recipe = Recipe(**state["recipe"]) if state else _new_recipe(args, device)
+    recipe = Recipe(**state["recipe"]) if state else _new_recipe(args.seed, device)
+    recipe.rate = args.rate or recipe.rate
+    recipe.positions = args.positions or recipe.positions
+    recipe.accumulate = args.accumulate or recipe.accumulate
     trainer = Trainer(run, checkpoint, recipe, device)
     if state:
         trainer.restore(state)
@@ -259,13 +262,10 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> in
         return _loop(args, trainer, batches, dev, rate, interrupts)
 
 
-def _new_recipe(args: argparse.Namespace, device: torch.device) -> Recipe:
-    recipe = Recipe(seed=args.seed)
+def _new_recipe(seed: int, device: torch.device) -> Recipe:
+    recipe = Recipe(seed=seed)
     if device.type == "cuda":
         recipe.positions, recipe.accumulate, recipe.rate, recipe.warmup, recipe.mean = 24_000, 2, 4e-4, 100, 0.995
-    recipe.rate = args.rate or recipe.rate
-    recipe.positions = args.positions or recipe.positions
-    recipe.accumulate = args.accumulate or recipe.accumulate
     return recipe
 
 
