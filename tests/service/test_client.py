@@ -128,7 +128,7 @@ async def test_when_the_engine_leaves_what_it_had_not_done_is_asked_of_the_next(
     first, second = StandIn(nap=0.05), StandIn()
     server = await serve(first)
     client = clients(options)
-    repair = asyncio.create_task(client.repair(RepairRequest("running", "python", seed=1_000)))
+    repair = asyncio.create_task(client.repair(RepairRequest("running", "python", seed=100)))
     remembering = asyncio.create_task(client.remember("a.py", "x"))
     await asyncio.to_thread(first.started.wait, 5)
     server.leave("for another")
