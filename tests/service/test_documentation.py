@@ -18,7 +18,11 @@ FILES = {
 
 def test_every_fault_in_the_table_has_the_test_that_it_names():
     text = (HERE.parent.parent / "docs" / "service.md").read_text(encoding="utf-8")
-    rows = [line.split("|")[1:-1] for line in text.split("## Faults")[1].splitlines() if line.startswith("| ")]
+    rows = [
+        line.split("|")[1:-1]
+        for line in text.split("## Faults")[1].split("\n## ")[0].splitlines()
+        if line.startswith("| ")
+    ]
     named = 0
     for fault, _, tests in rows[1:]:
         found = re.findall(r"([PSCXEM])((?: `[a-z_]+`,?)+)", tests) + re.findall(r"()`(test_\w+\.py)`", tests)
