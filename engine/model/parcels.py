@@ -1,7 +1,8 @@
 """Files in numbered pieces that fit small transfers, compressed, checked by hash, put together as they arrive.
 
 A file becomes `NAME.000`, `NAME.001`, …, slices of its zlib stream; `NAME.index` says how many there are, and the
-file's SHA-256. Pieces may arrive in any order and any number of times; a file appears whole or not at all.
+file's SHA-256. Pieces may arrive in any order and any number of times; a file appears whole or not at all, and `X.json`
+only after `X.bin` and all else that begins so: it is what says that a shard is complete.
 """
 
 from __future__ import annotations
@@ -33,11 +34,13 @@ def send(files: Iterable[tuple[Path, str]], out: Path, piece: int, parcel: int |
     folder = out if parcel is None else out / "01"
     folder.mkdir(parents=True, exist_ok=True)
     folders = [folder]
+    files = list(files)
     for path, name in files:
         data = path.read_bytes()
         packed = zlib.compress(data, 6)
         count = max(-(-len(packed) // piece), 1)
-        index = {"name": name, "pieces": count, "sha256": hashlib.sha256(data).hexdigest(), "size": len(data)}
+        needs = [n for _, n in files if name.endswith(".json") and n != name and n.startswith(name[:-4])]
+        index = {"name": name, "pieces": count, "sha256": hashlib.sha256(data).hexdigest(), "needs": needs}
         stem = name.replace("/", "@")
         slices = [(f"{stem}.{i:03d}", packed[i * piece : (i + 1) * piece]) for i in range(count)]
         for piece_name, content in [(stem + INDEX, json.dumps(index).encode()), *slices]:
@@ -68,11 +71,10 @@ def receive(parcel: Path, home: Path) -> tuple[list[str], list[str]]:
     appeared: list[str] = []
     waiting: list[str] = []
     for index_file in sorted(inbox.glob("*" + INDEX), key=lambda p: (p.name.endswith(".json" + INDEX), p.name)):
-        # A shard's .json comes last: it says that the shard is complete.
         stem = index_file.name.removesuffix(INDEX)
         index = json.loads(index_file.read_text(encoding="utf-8"))
         pieces = [inbox / f"{stem}.{i:03d}" for i in range(index["pieces"])]
-        if not all(p.exists() for p in pieces) or (stem.endswith(".json") and waiting):
+        if not all(p.exists() for p in pieces) or not all((home / n).exists() for n in index["needs"]):
             waiting.append(str(index["name"]))
             continue
         _put_together(index, pieces, home / str(index["name"]))

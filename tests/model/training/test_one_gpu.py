@@ -86,11 +86,22 @@ def test_pieces_may_come_in_any_order_and_twice(tmp_path: Path):
         parcel = tmp_path / f"parcel{i}"
         parcel.mkdir()
         shutil.copy(piece, parcel)
-        appeared, waiting = parcels.receive(parcel, home)
-        if i < len(pieces) - 1:
-            assert "corpus/a.json" not in appeared or not waiting
+        appeared, _ = parcels.receive(parcel, home)
+        assert "corpus/a.json" not in appeared or (home / "corpus" / "a.bin").exists()
     parcels.receive(tmp_path / "parcel0", home)
     assert (home / "corpus" / "a.bin").read_bytes() == data
+
+
+def test_a_shard_is_declared_complete_when_its_own_files_are_there_whatever_else_is_missing(tmp_path: Path):
+    files = []
+    for name in ("a.bin", "a.json", "b.bin", "b.json"):
+        (tmp_path / name).write_bytes(os.urandom(3000))
+        files.append((tmp_path / name, f"corpus/{name}"))
+    parcels.send(files, tmp_path / "out", 1000)
+    (tmp_path / "out" / "corpus@b.bin.001").unlink()
+    appeared, waiting = parcels.receive(tmp_path / "out", tmp_path / "home")
+    assert appeared == ["corpus/a.bin", "corpus/a.json"]
+    assert waiting == ["corpus/b.bin", "corpus/b.json"]
 
 
 def test_a_piece_damaged_on_the_way_is_asked_for_again(tmp_path: Path):
