@@ -67,18 +67,21 @@ async def apply(session: Session, data: object = None, *_: object) -> object:
 
 async def rewritten(session: Session, data: dict[str, Any]) -> types.WorkspaceEdit | None:
     """The edit that an offer promised; None when the document changed meanwhile or nothing held up."""
+    start, end, degree = data.get("start"), data.get("end"), data.get("degree")
     document = session.documents.get(str(data.get("uri")))
     if document is None or document.snapshot.version != data.get("version"):
+        return None
+    if not isinstance(start, int) or not isinstance(end, int) or degree not in DEGREES:
         return None
     snapshot = document.snapshot
     if snapshot.language is None or not session.looks_at(snapshot) or session.excluded(snapshot):
         return None
     ask = RewriteRequest(
         text=snapshot.clean,
-        start=int(data["start"]),
-        end=int(data["end"]),
+        start=start,
+        end=end,
         language=snapshot.language.name,
-        degree=str(data["degree"]),
+        degree=str(degree),
         path=snapshot.path,
         deadline=time.monotonic() + SECONDS,
     )

@@ -128,7 +128,7 @@ async def test_no_suggestion_makes_a_real_file_worse(editor: Editor, path: str) 
     buffer = editor.open(source, language.name)
     asked = 0
     draw = random.Random(3)
-    for cursor in sorted(draw.sample(range(len(source)), 5)):
+    for cursor in sorted(draw.sample(range(len(source)), 4)):
         buffer.cursor = cursor
         for item in await buffer.ask():
             asked += 1

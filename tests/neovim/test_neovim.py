@@ -259,6 +259,25 @@ def test_keys_can_be_changed_and_another_mapping_of_tab_goes_on_working(
         nvim.stop()
 
 
+def test_a_plugin_manager_may_load_it_when_a_file_is_already_open(
+    neovim: Neovim, engine_home: Path, tmp_path: Path
+) -> None:
+    nvim = Driver(neovim, tmp_path, "vim.o.swapfile = false\n")
+    try:
+        (tmp_path / "late.py").write_text("def f(a)\n    return a\n")
+        nvim.keys(":edit late.py<CR>")
+        nvim.until_text(lambda text: "def f(a)" in text)
+        assert nvim.lua("return #vim.lsp.get_clients()") == 0
+        nvim.lua("vim.opt.runtimepath:append(vim.fn.trim(vim.fn.system('remask lsp --neovim')))")
+        nvim.lua("vim.cmd.runtime('plugin/remask.lua')")
+        nvim.lua("require('remask').setup({})")  # what lazy.nvim does with `opts = {}`
+        nvim.until("return #vim.lsp.get_clients({ name = 'remask', bufnr = 0 }) == 1")
+        nvim.until("return #vim.diagnostic.get(0) == 1")
+        assert nvim.lua("return vim.fn.exists(':Remask')") == 2
+    finally:
+        nvim.stop()
+
+
 def test_doctor_finds_nothing_wrong_with_the_documented_setup_and_says_what_an_empty_one_lacks(
     neovim: Neovim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
