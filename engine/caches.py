@@ -11,7 +11,7 @@ from engine.sampler import common_prefix
 
 
 class CachePool:
-    """At most `limit` caches of one sequence each (about 30 MB apiece for the packaged model)."""
+    """At most `limit` caches of one sequence each (24 MB apiece for a full window of the packaged model)."""
 
     def __init__(self, denoiser: Denoiser, limit: int = 3) -> None:
         self.denoiser = denoiser
@@ -22,6 +22,7 @@ class CachePool:
 
     def get(self, ids: list[int]) -> Cache:
         """The cache to write `ids` into."""
+        self._caches = [c for c in self._caches if self.denoiser.serves(c)]
         shared = [common_prefix(c.tokens[0], ids) for c in self._caches]
         best = max(range(len(shared)), key=lambda i: (shared[i], i), default=None)
         # Less than a suffix in common: a new document, which deserves a cache of its own while there is room.

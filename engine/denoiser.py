@@ -89,6 +89,7 @@ class Cache:
     """
 
     def __init__(self, session: ort.InferenceSession, config: ModelConfig, batch: int, dtype: type, device: str):
+        self.session = session
         self.binding = session.io_binding()
         self.tokens: list[list[int]] = [[] for _ in range(batch)]
         self.capacity = 0
@@ -153,16 +154,21 @@ class Denoiser:
         except Exception as failure:  # the CUDA provider raises many types, from missing libraries to out of memory
             if device.name != "cuda":
                 raise ModelError(f"ONNX Runtime cannot run the model: {failure}") from failure
-            log.warning("CUDA failed (%s), using the processor", failure)
-            reason = f"CUDA failed: {str(failure).splitlines()[0]}"
-            self.device = Device("cpu", reason, device.threads)
-            self.precision = self._processor
-            self._session = self._open(self.device)
-        if device.name == "cuda" and self._session.get_providers()[0] != "CUDAExecutionProvider":
+            self._fall_back(f"CUDA failed: {first_line(failure)}")
+        if self.device.name == "cuda" and self._session.get_providers()[0] != "CUDAExecutionProvider":
             # ONNX Runtime falls back by itself with a warning; say so, and do not run fp16 on a processor.
-            self.device = Device("cpu", "ONNX Runtime could not start its CUDA provider", device.threads)
-            self.precision = self._processor
-            self._session = self._open(self.device)
+            self._fall_back("ONNX Runtime could not start its CUDA provider")
+
+    def _fall_back(self, reason: str) -> None:
+        """Go on on the processor. Caches made before are of no use any more: see `serves`."""
+        log.warning("%s; using the processor", reason)
+        self.device = Device("cpu", reason, self.device.threads)
+        self.precision = self._processor
+        self._session = self._open(self.device)
+
+    def serves(self, cache: Cache) -> bool:
+        """Whether `cache` belongs to the session that runs now."""
+        return cache.session is self._session
 
     def _open(self, device: Device) -> ort.InferenceSession:
         model, weights = variants.build(self.checkpoint, self.precision, self.capacity, self._activations)
@@ -183,12 +189,22 @@ class Denoiser:
         """An empty cache for `batch` sequences."""
         dtype = np.float16 if self.precision == "fp16" else np.float32
         cache = Cache(self._session, self.config, batch, dtype, self.device.name)
-        # A GPU has the memory, and wants addresses that stay; a processor pays for every slot in every pass.
-        cache.reserve(self.capacity if self.device.name == "cuda" else min(STEP, self.capacity))
+        try:
+            # A GPU has the memory, and wants addresses that stay; a processor pays for every slot in every pass.
+            cache.reserve(self.capacity if self.device.name == "cuda" else min(STEP, self.capacity))
+        except Exception as failure:
+            if self.device.name != "cuda":
+                raise ModelError(f"no memory for a cache of {self.capacity} tokens: {first_line(failure)}") from failure
+            self._fall_back(f"no room on the GPU: {first_line(failure)}")
+            return self.new_cache(batch)
         return cache
 
     def forward(self, cache: Cache, ids: Array, positions: Array, slots: Array, sees: Array, rows: Array) -> Prediction:
-        """One pass. ids, positions, slots (B, T); sees bool (B, T, slots up to any S <= capacity); rows (R,) of B*T."""
+        """One pass. ids, positions, slots (B, T); sees bool (B, T, slots up to any S <= capacity); rows (R,) of B*T.
+
+        Raises `ModelError` when the runtime fails, a GPU that is out of memory for example: what the cache held is
+        then forgotten, and the next pass runs on the processor.
+        """
         needed = max(sees.shape[2], int(slots.max()) + 1)
         cache.reserve(min(-(-needed // STEP) * STEP, self.capacity))
         mask = np.full((*ids.shape, cache.capacity), HIDDEN, dtype=np.float32)
@@ -199,7 +215,14 @@ class Denoiser:
         binding.bind_cpu_input("mask", mask)
         for name in self._results:
             binding.bind_output(name, self.device.name if name == "logits" else "cpu")
-        self._session.run_with_iobinding(binding)
+        try:
+            self._session.run_with_iobinding(binding)
+        except Exception as failure:
+            cache.tokens = [[] for _ in cache.tokens]
+            if self.device.name != "cuda":
+                raise ModelError(f"ONNX Runtime failed in a pass: {first_line(failure)}") from failure
+            self._fall_back(f"CUDA failed in a pass: {first_line(failure)}")
+            raise ModelError(f"{self.device.reason}. Remask goes on on the processor: ask again") from failure
         self.passes += 1
         # Outputs come in the order they were first bound in: the cache's own, then these.
         outputs = binding.get_outputs()[-len(self._results) :]
@@ -212,3 +235,8 @@ class Denoiser:
         sees = np.arange(start + n)[None, :] <= at[:, None]
         one = np.asarray(ids, dtype=np.int64)[None]
         return self.forward(cache, one, at[None], at[None], sees[None], np.asarray(rows, dtype=np.int64))
+
+
+def first_line(failure: Exception) -> str:
+    """What an exception says first: ONNX Runtime adds pages."""
+    return (str(failure).splitlines() or [type(failure).__name__])[0]
