@@ -68,7 +68,11 @@ def narrowed(fault: Fault) -> list[Fault]:
     if not parts:
         return [fault]
     head, tail = fault.head + text[: parts[0].start], text[parts[-1].end :] + fault.tail
-    broken = [p for p in parts if not unit_parses(language, head + text[p.start : p.end] + tail)]
+    broken = [
+        p
+        for p in parts
+        if not unit_parses(language, head + text[p.start : p.end] + tail) and _has_code(language, text, p)
+    ]
     if not broken or len(broken) > MAX_PARTS or not _header_parses(language, head, tail, text[parts[0].start :]):
         return [fault]  # the header is at fault, or what binds the parts together
     found: list[Fault] = []
@@ -76,6 +80,11 @@ def narrowed(fault: Fault) -> list[Fault]:
         at, part = fault.start + p.start, head + text[p.start : p.end] + tail
         found += narrowed(Fault(at, at + p.end - p.start, site_of(language, part, known), head, tail, fault))
     return found
+
+
+def _has_code(language: Language, text: str, part: Unit) -> bool:
+    """A part of comments alone is no body, but nothing is wrong with it either."""
+    return any(token.kind != "comment" for token in tokens(language, text, part.start, part.end))
 
 
 def _header_parses(language: Language, head: str, tail: str, body: str) -> bool:

@@ -168,10 +168,19 @@ def _regex_may_follow(language: Language, last: Token | None) -> bool:
     return last.kind == "name" and last.text in language.keywords and last.text not in VALUE_WORDS
 
 
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An opener on the stack: its token, its line's indentation, and where that line starts."""
+
+    token: Token
+    indent: int
+    line: int
+
+
 def scan(language: Language, text: str) -> Scan:
     """Match brackets over the whole text, with indentation as a witness."""
     result = Scan(tokens(language, text))
-    stack: list[tuple[Token, int]] = []
+    stack: list[_Open] = []
     line_start, indent = 0, 0
     last_end = 0
     for token in result.tokens:
@@ -184,23 +193,26 @@ def scan(language: Language, text: str) -> Scan:
         if token.kind == "unclosed":
             result.quotes.append(token)
         elif token.kind == "open":
-            stack.append((token, indent))
+            stack.append(_Open(token, indent, line_start))
         elif token.kind == "close":
-            _close(token, indent if first else -1, stack, result, language)
-    result.unclosed += [token for token, _ in stack]
+            if first and token.text == "}" and not language.indentation_matters:
+                if _lost_its_header(text, line_start, indent, stack):
+                    result.unopened.append(token)
+                    continue
+                _forget_deeper(token, indent, stack, result)
+            _close(token, indent if first else -1, line_start, stack, result)
+    result.unclosed += [opener.token for opener in stack]
     result.unclosed.sort(key=lambda t: t.start)
     return result
 
 
-def _forget_left_behind(
-    language: Language, token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan
-) -> None:
+def _forget_left_behind(language: Language, token: Token, indent: int, stack: list[_Open], result: Scan) -> None:
     """At a line's first token: brackets that a new statement shows to have been forgotten."""
     if token.kind in ("close", "comment", "operator", "string"):
         return
     headed = token.text in language.headers and token.text not in ("for", "if", "else", "async", "case")
     while stack:
-        opener, opened_at = stack[-1]
+        opener, opened_at = stack[-1].token, stack[-1].indent
         if language.indentation_matters:
             stale = indent <= opened_at and (headed or indent < opened_at or token.text in STATEMENTS)
         else:
@@ -208,7 +220,7 @@ def _forget_left_behind(
             stale = stale or (opener.text == "{" and indent < opened_at) or (not indent and token.text in TOP_LEVEL)
         if not stale:
             return
-        result.expose(stack.pop()[0], token)
+        result.expose(stack.pop().token, token)
 
 
 STATEMENTS = frozenset(
@@ -218,36 +230,57 @@ STATEMENTS = frozenset(
 TOP_LEVEL = frozenset("import export".split())  # words that are never inside of anything
 
 
-def _close(token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan, language: Language) -> None:
+def _close(token: Token, indent: int, line: int, stack: list[_Open], result: Scan) -> None:
     """Match a closer; `indent` is its column when it is its line's first token, else -1."""
     wanted = CLOSERS[token.text]
-    if not language.indentation_matters and token.text == "}" and indent >= 0 and stack:
-        # A brace at a line's start that stands deeper than what is open closes something that nothing opened.
-        opener, opened_at = stack[-1]
-        if opener.text == "{" and opened_at < indent:
-            result.unopened.append(token)
-            return
-    if stack and stack[-1][0].text == wanted:
-        if not language.indentation_matters and token.text == "}" and indent >= 0:
-            # A brace at a line's start closes the block that begins at its own indentation, or one was forgotten.
-            _forget_deeper(token, indent, stack, result)
-        if stack:
-            stack.pop()
+    depth = next((i for i, opener in enumerate(reversed(stack)) if opener.token.text == wanted), None)
+    if depth == 0:
+        stack.pop()
         return
-    depth = next((i for i, (t, _) in enumerate(reversed(stack)) if t.text == wanted), None)
     if depth is None:
-        if stack and stack[-1][0].text != "{":
-            result.swapped.append((stack.pop()[0], token))
+        if stack and (stack[-1].token.text != "{" or stack[-1].line == line):
+            result.swapped.append((stack.pop().token, token))
         else:
             result.unopened.append(token)
         return
+    partner = stack[-1 - depth]
+    if stack[-1].line == line and partner.line != line:
+        result.swapped.append((stack.pop().token, token))  # what it would close is on this line, its partner is not
+        return
+    braces = any(opener.token.text == "{" for opener in stack[len(stack) - depth :])
+    if braces and partner.line != line and partner.indent != indent:
+        result.unopened.append(token)  # it does not stand where the closer of a block's surroundings would
+        return
     for _ in range(depth):
-        result.expose(stack.pop()[0], token)
+        result.expose(stack.pop().token, token)
     stack.pop()
 
 
-def _forget_deeper(token: Token, indent: int, stack: list[tuple[Token, int]], result: Scan) -> None:
-    _, opened_at = stack[-1]
-    if opened_at > indent and any(t.text == "{" and at == indent for t, at in stack[:-1]):
-        while stack and stack[-1][1] > indent:
-            result.expose(stack.pop()[0], token)
+def _lost_its_header(text: str, line: int, indent: int, stack: list[_Open]) -> bool:
+    """Whether a brace at a line's start belongs to a header above it, at its indentation, that opened nothing."""
+    if not stack or stack[-1].token.text != "{" or stack[-1].indent >= indent:
+        return False
+    below = -1
+    for _ in range(200):
+        if not line:
+            return False
+        line = text.rfind("\n", 0, line - 1) + 1
+        content = text[line : text.find("\n", line)]
+        if not content.strip():
+            continue
+        margin = len(content) - len(content.lstrip())
+        if margin < indent:
+            return False
+        if margin == indent:
+            return below > indent and not content.rstrip().endswith(("{", "(", "[", ",", ";"))
+        below = margin
+    return False
+
+
+def _forget_deeper(token: Token, indent: int, stack: list[_Open], result: Scan) -> None:
+    """A brace at a line's start closes the block that begins at its own indentation, or one was forgotten."""
+    if not stack or stack[-1].token.text != "{" or stack[-1].indent <= indent:
+        return
+    if any(opener.token.text == "{" and opener.indent == indent for opener in stack[:-1]):
+        while stack and stack[-1].indent > indent:
+            result.expose(stack.pop().token, token)

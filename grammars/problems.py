@@ -39,8 +39,15 @@ def problems(source: Source) -> list[Problem]:
 def explain(site: Site, head: int = 0) -> list[Told]:
     """What is wrong with a unit: what no partner is found for, or else what the parsers stop at."""
     last = max(site.lines.row(stop) for stop in site.stops)
-    found = _conflicts(site) or _quotes(site, last) or _brackets(site, last)
-    return [told for told in found if told[0] >= head] or _tags(site) or [_stop(site)]
+    conflicts = _conflicts(site)
+    found = conflicts or _quotes(site, last) or _brackets(site)
+    found = [told for told in found if told[0] >= head]
+    if not found:
+        return _tags(site) or [_stop(site)]
+    stop = _stop(site)
+    if not conflicts and stop[0] >= head and site.lines.row(stop[0]) < min(site.lines.row(told[0]) for told in found):
+        found.append(stop)  # it comes before them, so none of them is its cause
+    return found
 
 
 def _conflicts(site: Site) -> list[Told]:
@@ -79,12 +86,11 @@ def _swallower(site: Site, last: Token) -> Token:
     return last
 
 
-def _brackets(site: Site, last: int) -> list[Told]:
+def _brackets(site: Site) -> list[Told]:
     found: list[Told] = []
     brackets = site.brackets
     for token in brackets.unclosed:
-        if site.lines.row(token.start) <= last:
-            found.append((token.start, token.end, f"'{token.text}' opened here is never closed"))
+        found.append((token.start, token.end, f"'{token.text}' opened here is never closed"))
     for opener, closer in brackets.swapped:
         message = f"'{closer.text}' closes '{opener.text}': expected '{OPENERS[opener.text]}'"
         found.append((closer.start, closer.end, message))
