@@ -48,6 +48,7 @@ def build(
         return found
     log.info("building the %s graph of %s", precision, model.name)
     proto, weights = GraphBuilder(model, precision, positions, activations).build()
+    model.release()
     serialised: bytes = proto.SerializeToString()
     if path is not None:
         _write(path, serialised, weights)
