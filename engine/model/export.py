@@ -7,6 +7,7 @@ Hugging Face Llama names: what `engine.checkpoint` reads and `MatMulNBits` compu
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -116,16 +117,17 @@ def _shards(tensors: Iterator[tuple[str, Array]]) -> Iterator[dict[str, Array]]:
     """Two shards of about the same size, or more where two would be too large."""
     everything = list(tensors)
     total = sum(tensor.nbytes for _, tensor in everything)
-    limit = min(total / 2, MAX_SHARD * 0.98)
+    parts = max(2, math.ceil(total / (MAX_SHARD * 0.8)))
     shard: dict[str, Array] = {}
-    size = 0
+    size, full = 0, 1
     for name, tensor in everything:
-        if shard and size + tensor.nbytes / 2 > limit:
-            yield shard
-            shard, size = {}, 0
         shard[name] = tensor
         size += tensor.nbytes
-    yield shard
+        if size * parts >= full * total:
+            yield shard
+            shard, full = {}, full + 1
+    if shard:
+        yield shard
 
 
 def _check_sizes(sizes: dict[str, int]) -> None:

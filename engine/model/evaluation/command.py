@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ from rich.console import Console
 
 from engine.core import Engine, load
 from engine.errors import BadRequestError
-from engine.model.evaluation.cases import CUTTERS, build_cases
+from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.damage import build_damage
 from engine.model.evaluation.documents import DEV, Document, read_documents
 from engine.model.evaluation.ends import ENDS_COLUMNS, run_ends
@@ -38,8 +38,9 @@ class Size:
         return Size(*(max(1, total // languages) for total in (self.cursors, self.holes, self.repairs)))
 
 
-QUICK = Size(cursors=16, holes=6, repairs=12)
+QUICK = Size(cursors=12, holes=5, repairs=8)
 FULL = Size(cursors=240, holes=80, repairs=120)
+PARTS = (*CUTTERS, "holes", "repair")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dev", type=Path, default=DEV, metavar="FILE", help=f"held-out documents (default {DEV})")
     parser.add_argument("--languages", nargs="+", default=[], metavar="NAME", help="only these")
     parser.add_argument("--full", action="store_true", help="many more cases: the better part of an hour, not minutes")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--ends", action="store_true", help="only the table of how the end of the middle is chosen")
     parser.add_argument("--cursors", type=int, metavar="N", help="cursors of each kind and language")
     parser.add_argument("--seed", type=int, default=0)
@@ -73,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
         started = time.perf_counter()
         with load(args.device, memory=False, model=folder) as engine, _progress(console, engine.model) as tick:
             measure = _ends if args.ends else _all
-            results = measure(engine, documents, size, args.seed, tick)
+            results = measure(engine, documents, size, args.only, args.seed, tick)
             runs.append((engine.model, engine.device, results, time.perf_counter() - started))
     what = "full" if args.full else "quick"
     packages = len({d.package for d in documents})
@@ -97,18 +99,29 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _all(engine: Engine, documents: list[Document], size: Size, seed: int, tick: Progress) -> Results:
+def _all(
+    engine: Engine, documents: list[Document], size: Size, only: Sequence[str], seed: int, tick: Progress
+) -> Results:
     results = Results()
-    run_completions(engine, build_cases(documents, CUTTERS, size.cursors, seed), seed, results, tick)
-    run_holes(engine, build_holes(documents, size.holes, seed), results, tick)
-    run_repairs(engine, build_damage(documents, size.repairs, seed), results, tick)
+    run_completions(engine, _cases(documents, size, only, seed), seed, results, tick)
+    if "holes" in only:
+        run_holes(engine, build_holes(documents, size.holes, seed), results, tick)
+    if "repair" in only:
+        run_repairs(engine, build_damage(documents, size.repairs, seed), results, tick)
     return results
 
 
-def _ends(engine: Engine, documents: list[Document], size: Size, seed: int, tick: Progress) -> Results:
+def _ends(
+    engine: Engine, documents: list[Document], size: Size, only: Sequence[str], seed: int, tick: Progress
+) -> Results:
     results = Results()
-    run_ends(engine, build_cases(documents, CUTTERS, size.cursors, seed), results, tick)
+    run_ends(engine, _cases(documents, size, only, seed), results, tick)
     return results
+
+
+def _cases(documents: list[Document], size: Size, only: Sequence[str], seed: int) -> list[Case]:
+    cutters = {kind: cutter for kind, cutter in CUTTERS.items() if kind in only}
+    return build_cases(documents, cutters, size.cursors, seed)
 
 
 @contextmanager
