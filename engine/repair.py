@@ -16,7 +16,7 @@ from engine.completion import Stopwatch
 from engine.denoise import DenoiseSampler
 from engine.differences import edits_between
 from engine.repair_drafts import Drafter
-from engine.repair_rank import Ranker
+from engine.repair_rank import RANKED, Ranker
 from engine.repair_search import Fix, Search, deadline_check
 from engine.sampler import Observer, Sampler
 from engine.types import Repair, RepairAnswer, RepairRequest
@@ -102,6 +102,8 @@ class Repairer:
             after = source.replace(fault.start, fault.end, fix.text)
             if not after.broken or len(after.faults) < broken:
                 kept.append((fault, fix, after))
+            if len(kept) >= (RANKED if broken == 1 else ALTERNATIVES + 1):
+                break  # finding all faults of a file again is the dearest part of a round
         return kept
 
     def _answer(

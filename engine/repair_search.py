@@ -50,10 +50,11 @@ class Search:
         """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
         head, tail = len(fault.head), len(fault.tail)
         self.left = max(self.left, LEAST * len(fault.site.text))
-        found = self._search(fault.site.text, fault.site.known, head, tail, depth)
+        found = self._search(fault.site, head, tail, depth)
         return [Fix(f.text[head : len(f.text) - tail], f.cost, f.edits) for f in found]
 
-    def _search(self, text: str, known: frozenset[str], head: int, tail: int, depth: int) -> list[Fix]:
+    def _search(self, start: Site, head: int, tail: int, depth: int) -> list[Fix]:
+        text = start.text
         order = nodes = 0
         left = grammars.unread(self.language, text)
         heap: list[tuple[float, int, str, float, int, int]] = [(0.0, order, text, 0.0, 0, left)]
@@ -64,7 +65,7 @@ class Search:
             _, _, node, cost, edits, left = heapq.heappop(heap)
             if found and cost + 0.5 > found[0].cost + MARGIN:
                 break
-            site = grammars.site_of(self.language, node, known)
+            site = grammars.site_of(self.language, node, start.known) if edits else start
             if edits and (whole := self._part_by_part(site, cost, edits)) is not None:
                 found.append(whole)
                 break

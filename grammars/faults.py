@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
 MAX_PARTS = 12  # broken statements of one body; more are one error of what is around them
+# Characters of a unit that is worth remembering: longer ones, typed letter by letter, would fill the memory.
+REMEMBERED = 8_000
 BACKWARD = ("was never closed", "unterminated", "EOF in multi-line", "does not match opening", "unmatched")
 
 
@@ -94,15 +96,27 @@ def _header_parses(language: Language, head: str, tail: str, body: str) -> bool:
     return unit_parses(language, f"{head}{margin}pass\n{tail}")
 
 
-@lru_cache(maxsize=4096)
 def unit_parses(language: Language, text: str) -> bool:
-    """Whether a unit parses by itself."""
+    """Whether a unit parses by itself; remembered for small ones, which most units are while one of them is typed."""
+    return _unit_parses(language, text) if len(text) <= REMEMBERED else accepts(language, text)
+
+
+@lru_cache(maxsize=2048)
+def _unit_parses(language: Language, text: str) -> bool:
     return accepts(language, text)
 
 
-@lru_cache(maxsize=256)
 def site_of(language: Language, text: str, known: frozenset[str] = frozenset()) -> Site:
-    """Where the parsers stop in a text that does not parse."""
+    """Where the parsers stop in a text that does not parse; remembered for small ones."""
+    return _site_of(language, text, known) if len(text) <= REMEMBERED else _read(language, text, known)
+
+
+@lru_cache(maxsize=128)
+def _site_of(language: Language, text: str, known: frozenset[str]) -> Site:
+    return _read(language, text, known)
+
+
+def _read(language: Language, text: str, known: frozenset[str]) -> Site:
     stops: list[int] = []
     data = mask(language, text).encode("utf-8", "replace")
     stop = first_stop(language, data[:MAX_LOGGED])

@@ -57,7 +57,7 @@ def verdict(source: Source) -> Verdict:
     return found
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=16)
 def python_error(text: str) -> Verdict | None:
     """What `ast.parse` says of a text; None when it accepts."""
     return ast_error(text)
