@@ -27,9 +27,9 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
   const handlers: Record<string, () => unknown> = {
     menu: () => showMenu(server, pauses),
     setUp: async () => {
-      if (await setUp(context, log)) {
-        await server.restart();
-      }
+      await server.stop(); // it may run from the environment that is about to be made anew
+      await setUp(context, log);
+      await server.restart();
     },
     restart: () => server.restart(),
     pause: async () => {

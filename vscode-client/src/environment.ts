@@ -12,18 +12,18 @@ export function privateEnvironment(context: vscode.ExtensionContext): string {
   return join(context.globalStorageUri.fsPath, "environment");
 }
 
-/** Asks, makes the environment and installs the server; true when it is there. Says what went wrong otherwise. */
-export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): Promise<boolean> {
+/** Makes the environment and installs the server into it, asking for the package if need be. Says what went wrong. */
+export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOutputChannel): Promise<void> {
   const home = context.globalStorageUri.fsPath;
   mkdirSync(home, { recursive: true });
   const python = await findPython(home, log);
   if (python === null) {
     await complain(log, "Remask needs Python 3.11 or newer, and found none on PATH. Install one, then try again.");
-    return false;
+    return;
   }
   const wanted = await packageToInstall(context);
   if (wanted === undefined) {
-    return false;
+    return;
   }
   const environment = privateEnvironment(context);
   const program = join(environment, process.platform === "win32" ? "Scripts\\python.exe" : "bin/python");
@@ -44,13 +44,11 @@ export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOut
         });
       },
     );
-    return true;
   } catch (error) {
     rmSync(environment, { recursive: true, force: true });
     if (!(error instanceof vscode.CancellationError)) {
       await complain(log, `Remask could not set up its server: ${error instanceof Error ? error.message : String(error)}`);
     }
-    return false;
   }
 }
 
@@ -113,7 +111,8 @@ function logged(
       for (const line of chunk.toString("utf8").split(/\r?\n/).filter(Boolean)) {
         log.info(line);
         onLine(line);
-        last = line.startsWith("ERROR:") || last === "" || !last.startsWith("ERROR:") ? line : last;
+        // pip says what went wrong, then what else one could do.
+        last = line.startsWith("ERROR:") || !last.startsWith("ERROR:") ? line : last;
       }
     };
     child.stdout.on("data", read);

@@ -68,9 +68,13 @@ export class Server implements vscode.Disposable {
     });
   }
 
-  /** Runs a command of the server. Rejects when there is no server. */
+  /** Runs a command of the server. Rejects when there is no server, or when the command says that it failed. */
   async execute(command: string, ...args: unknown[]): Promise<unknown> {
-    return await this.#request("workspace/executeCommand", { command, arguments: args });
+    const answer = await this.#request("workspace/executeCommand", { command, arguments: args });
+    if (typeof answer === "object" && answer !== null && "error" in answer) {
+      throw new Error(String(answer.error));
+    }
+    return answer;
   }
 
   /** Every step on the way to what belongs at a position. */

@@ -42,10 +42,20 @@ export class Workbench {
 
   /** Opens a file of the workspace with the cursor at a 1-based line and column, and waits for its text. */
   async openFile(name: string, line = 1, column = 1, isText = true): Promise<void> {
-    await this.press("Control+p");
-    await this.page.waitForSelector(".quick-input-widget input");
-    await this.page.keyboard.insertText(`${name}:${String(line)}:${String(column)}`);
-    await this.page.waitForSelector(`.quick-input-list .monaco-list-row.focused:has-text("${name}")`);
+    const row = this.page.locator(`.quick-input-list .monaco-list-row.focused:has-text("${name}")`);
+    await until(`${name} in the list of files`, async () => {
+      await this.press("Control+p");
+      await this.page.waitForSelector(".quick-input-widget input");
+      await this.page.keyboard.insertText(`${name}:${String(line)}:${String(column)}`);
+      const listed = await row.waitFor({ timeout: 10_000 }).then(
+        () => true,
+        () => false,
+      );
+      if (!listed) {
+        await this.press("Escape"); // a window that has just opened may not have looked for files yet
+      }
+      return listed;
+    });
     await this.press("Enter");
     await this.page.waitForSelector(`.tab.active[data-resource-name="${name}"]`);
     await this.page.waitForSelector(".quick-input-widget", { state: "hidden" });
