@@ -44,12 +44,18 @@ class Verifier:
     def __init__(self, before: Source, offset: int) -> None:
         self.before = before
         self.offset = offset
-        self.parses = 0
+        self._after: dict[str, Source] = {}
+
+    @property
+    def parses(self) -> int:
+        """How many middles were parsed."""
+        return len(self._after)
 
     def after(self, middle: str) -> Source:
-        """The file with `middle` in place."""
-        self.parses += 1
-        return self.before.replace(self.offset, self.offset, middle)
+        """The file with `middle` in place; asked twice, it is parsed once."""
+        if middle not in self._after:
+            self._after[middle] = self.before.replace(self.offset, self.offset, middle)
+        return self._after[middle]
 
     def holds(self, middle: str) -> bool:
         """Never worse: no new error touches the middle and no more bytes are under errors than before."""
