@@ -46,11 +46,6 @@ class Verifier:
         self.offset = offset
         self._after: dict[str, Source] = {}
 
-    @property
-    def parses(self) -> int:
-        """How many middles were parsed."""
-        return len(self._after)
-
     def after(self, middle: str) -> Source:
         """The file with `middle` in place; asked twice, it is parsed once."""
         if middle not in self._after:
