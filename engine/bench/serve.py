@@ -34,6 +34,7 @@ from engine.types import CompleteRequest, RepairRequest
 MODULES = "argparse ast dataclasses inspect textwrap difflib tarfile zipfile pickle shutil tempfile".split()
 KEYSTROKE_SECONDS = 0.2
 THOUGHT_SECONDS = 1.0
+HOLE = 200  # characters that an editor writes before it goes on to the next place
 BURST = 8  # keystrokes between two thoughts, on average
 DEADLINE_SECONDS = 1.0
 WATCH_SECONDS = 2.0
@@ -142,6 +143,8 @@ class _Editor:
         while time.monotonic() < end:
             started = time.monotonic()
             self.at += 1
+            if self.at == self.rest:
+                self.rest += HOLE
             self.tally.keystrokes += 1
             task = asyncio.create_task(self._complete())
             self.asked.add(task)
@@ -156,11 +159,12 @@ class _Editor:
         module = self.dice.choice(MODULES)
         self.path, self.text = f"{module}.py", inspect.getsource(importlib.import_module(module))
         self.at = self.dice.randrange(len(self.text) - 2_000)
+        self.rest = self.at + HOLE  # what stands behind the cursor does not move while someone types
 
     async def _complete(self) -> None:
         now = time.monotonic()
         request = CompleteRequest(
-            self.text[: self.at], self.text[self.at + 40 :], "python", self.path, deadline=now + DEADLINE_SECONDS
+            self.text[: self.at], self.text[self.rest :], "python", self.path, deadline=now + DEADLINE_SECONDS
         )
         try:
             answer = await self.client.complete(request, document=self.path, automatic=True)
