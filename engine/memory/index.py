@@ -20,7 +20,7 @@ from engine.memory.shelf import File, Segment, Shelf, Tokens
 from engine.memory.store import TokenStore
 from engine.vocabulary import Vocabulary
 
-MAX_TOKENS = 16_000_000  # about 1.3 million lines, 200 MB
+MAX_TOKENS = 8_000_000  # about 700,000 lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
 SHORTEST = 2  # tokens that must agree
 PLACES = 64  # places looked at for one match

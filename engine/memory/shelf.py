@@ -16,7 +16,7 @@ import numpy.typing as npt
 from engine.memory.suffixes import Suffixes
 
 RECENT = 24  # single files before they are merged
-SEGMENT = 2_000_000  # tokens of a merged stream at most
+SEGMENT = 1_000_000  # tokens of a merged stream at most: sorting one takes some 50 MB for a moment
 Tokens = npt.NDArray[np.uint32]
 
 
