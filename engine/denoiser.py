@@ -18,14 +18,14 @@ from engine.checkpoint import Array, Checkpoint, ModelConfig
 from engine.device import Device
 from engine.errors import ModelError
 from engine.footprint import check_room
-from engine.graph import Precision
+from engine.graph import TOP, Precision
 
 log = logging.getLogger(__name__)
 
 BEYOND = 192  # slots behind the window: a middle of 128, and scratch for drafts
 STEP = 128  # slots a cache grows by: attention costs what the cache can hold, not what it holds
 HIDDEN = np.float32(-1e30)
-RESULTS = ("top_ids", "top_logprobs", "logprobs_base", "end_logprobs", "logits")
+RESULTS = ("top_ids", "top_logprobs", "logprobs_base", "end_logprobs")
 
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
@@ -50,27 +50,25 @@ class Prediction:
     `logprob = logit - base`, `end_logprobs` (R,) of `<end>`; `logits` (R, vocab) stay on the device until asked for.
     """
 
-    def __init__(self, end: int, outputs: dict[str, ort.OrtValue]) -> None:
+    def __init__(self, end: int, outputs: dict[str, Array], logits: ort.OrtValue | Floats) -> None:
         self.end = end
-        self.top_ids: Ints = outputs["top_ids"].numpy()
-        self.top_logprobs: Floats = outputs["top_logprobs"].numpy()
-        self.base: Floats = outputs["logprobs_base"].numpy()
-        self.end_logprobs: Floats = outputs["end_logprobs"].numpy()
-        self._outputs = outputs
+        self.top_ids: Ints = outputs["top_ids"]
+        self.top_logprobs: Floats = outputs["top_logprobs"]
+        self.base: Floats = outputs["logprobs_base"]
+        self.end_logprobs: Floats = outputs["end_logprobs"]
+        self._entropies: Floats | None = outputs.get("entropy")
+        self._logits = logits
 
     @cached_property
     def logits(self) -> Floats:
         """All logits, copied from the device."""
-        values: Floats = self._outputs["logits"].numpy()
+        values: Floats = self._logits if isinstance(self._logits, np.ndarray) else self._logits.numpy()
         return values
 
     @cached_property
     def entropy(self) -> Floats | HostEntropies:
         """Entropies by row, in nats: from the device, or computed row by row when asked for."""
-        if "entropy" in self._outputs:
-            values: Floats = self._outputs["entropy"].numpy()
-            return values
-        return HostEntropies(self.logits, self.base)
+        return HostEntropies(self.logits, self.base) if self._entropies is None else self._entropies
 
     def logprob(self, row: int, token: int) -> float:
         """The log-probability of one token at one row."""
@@ -213,9 +211,8 @@ class Denoiser:
         for name, array in (("ids", ids), ("positions", positions), ("slots", slots), ("rows", rows)):
             binding.bind_cpu_input(name, np.ascontiguousarray(array, dtype=np.int64))
         binding.bind_cpu_input("mask", mask)
-        for name in self._results:
-            binding.bind_output(name, self.device.name if name == "logits" else "cpu")
         try:
+            outputs, logits = self._bind_outputs(binding, len(rows))
             self._session.run_with_iobinding(binding)
         except Exception as failure:
             cache.tokens = [[] for _ in cache.tokens]
@@ -224,9 +221,23 @@ class Denoiser:
             self._fall_back(f"CUDA failed in a pass: {first_line(failure)}")
             raise ModelError(f"{self.device.reason}. Remask goes on on the processor: ask again") from failure
         self.passes += 1
-        # Outputs come in the order they were first bound in: the cache's own, then these.
-        outputs = binding.get_outputs()[-len(self._results) :]
-        return Prediction(self.config.reserved.end, dict(zip(self._results, outputs, strict=True)))
+        return Prediction(self.config.reserved.end, outputs, logits)
+
+    def _bind_outputs(self, binding: ort.IOBinding, rows: int) -> tuple[dict[str, Array], ort.OrtValue | Floats]:
+        """Room for what the pass gives: asking the binding for its outputs would wrap every key and value anew."""
+        outputs: dict[str, Array] = {}
+        for name in self._results:
+            shape = (rows, TOP) if name.startswith("top") else (rows,)
+            outputs[name] = np.empty(shape, np.int64 if name == "top_ids" else np.float32)
+            binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(outputs[name]))
+        shape = (rows, self.config.vocab)
+        if self.device.name == "cpu":
+            logits: Floats = np.empty(shape, np.float32)
+            binding.bind_ortvalue_output("logits", ort.OrtValue.ortvalue_from_numpy(logits))
+            return outputs, logits
+        value = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self.device.name, 0)
+        binding.bind_ortvalue_output("logits", value)
+        return outputs, value
 
     def causal(self, cache: Cache, ids: Sequence[int], start: int, rows: Sequence[int]) -> Prediction:
         """One sequence's tokens `ids` at positions `start`…, each seeing itself and what is before it."""

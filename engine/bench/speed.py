@@ -117,7 +117,9 @@ def show(console: Console, title: str, about: dict[str, Any], columns: list[str]
     for i, name in enumerate(columns):
         table.add_column(name, justify="left" if i == 0 else "right")
     for row in rows:
-        table.add_row(*(f"{v:.2f}" if isinstance(v, float) else str(v) for v in row))
+        table.add_row(
+            *((f"{v:.2f}" if abs(v) >= 1 or v == 0 else f"{v:.4f}") if isinstance(v, float) else str(v) for v in row)
+        )
     console.print(table)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 SUBCOMMANDS = {
     "latency": ("engine.bench.latency", "how long a completion takes, of what, and against one token at a time"),
     "throughput": ("engine.bench.throughput", "tokens a second, all included; the command for a GPU"),
+    "precision": ("engine.bench.precision", "what each way to round weights loses, and what it wins"),
     "typing": ("engine.bench.typing_simulation", "a real file typed key by key: keystroke to suggestion"),
     "llama": ("engine.bench.llama", "against llama.cpp and the base model, one token after another"),
     "repair": ("engine.bench.repair", "damaged files of four languages, mended in five ways"),

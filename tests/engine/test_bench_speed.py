@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.bench import latency, llama, speed, throughput, typing_simulation
+from engine.bench import latency, llama, precision, speed, throughput, typing_simulation
 from engine.checkpoint import Checkpoint
 from engine.denoiser import Denoiser
 from engine.device import choose
@@ -86,6 +86,16 @@ def test_a_python_without_llama_is_named_with_what_to_install(tmp_path):
         llama.find_gguf(sys.executable)
     with pytest.raises(BadRequestError, match=r"llama\.cpp's process ended"):
         llama.Llama(sys.executable, tmp_path / "none.gguf", threads=1)
+
+
+def test_a_precision_diverges_from_another_but_not_from_itself(small):
+    places = [([5, 6, 7, 8], [9, 10, 11])]
+    exact = Denoiser(small.checkpoint, choose("cpu"), "fp32")
+    reference = [precision.logprobs(exact, *places[0])]
+    assert reference[0].shape == (4 + precision.MASKS, 49_152)
+    assert precision.compare(reference, reference, places)[:4] == [0.0, 0.0, 0.0, 1.0]
+    rounded = [precision.logprobs(Denoiser(small.checkpoint, choose("cpu"), "int4-blocks"), *places[0])]
+    assert precision.compare(reference, rounded, places)[0] > 0.0
 
 
 def test_figures_are_written_as_json_beside_what_they_were_measured_on(small, tmp_path):

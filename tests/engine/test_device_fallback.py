@@ -49,11 +49,12 @@ def test_out_of_memory_in_a_pass_is_told_and_the_next_request_is_answered(on_gpu
             raise RuntimeError("Failed to allocate memory for requested buffer of size 1\nand pages of detail")
 
     on_gpu._session, cache.session = Full(), Full()  # type: ignore[assignment]
-    monkeypatch.setattr(on_gpu, "_results", ())
+    monkeypatch.setattr(on_gpu, "_bind_outputs", lambda binding, rows: ({}, np.empty((rows, 600))))
     with pytest.raises(ModelError, match=r"Failed to allocate memory .* size 1\. Remask goes on on the processor"):
         on_gpu.causal(cache, [5], 50, [0])
     assert cache.tokens == [[]]
     assert on_gpu.device.name == "cpu"
+    monkeypatch.undo()
     fresh = pool.get([1] * 50)
     assert fresh is not cache
     expected = Denoiser(model, choose("cpu"), "int8-blocks")
