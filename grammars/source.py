@@ -13,6 +13,7 @@ import tree_sitter
 
 from grammars.errors import ErrorNode, error_bytes, error_nodes
 from grammars.gaps import mask
+from grammars.parsing import one_error, parse_within_budget
 from grammars.registry import Language
 
 if TYPE_CHECKING:
@@ -24,18 +25,27 @@ REPLACEMENT = "?"  # what a lone surrogate becomes: it is in no file, but an edi
 
 @dataclass(frozen=True)
 class Source:
-    """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally."""
+    """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally.
+
+    `given_up` tells that parsing would have taken far too long, and that the tree is one error (grammars/parsing.py).
+    """
 
     language: Language
     text: str
     data: bytes
     tree: tree_sitter.Tree
+    given_up: bool = False
 
     @classmethod
     def parse(cls, language: Language, text: str) -> Source:
         """Parse a whole text."""
         text, data = encode(text)
-        return cls(language, text, data, language.parser.parse(_readable(language, text, data)))
+        return cls._read(language, text, data, _readable(language, text, data), None)
+
+    @classmethod
+    def _read(cls, language: Language, text: str, data: bytes, readable: bytes, old: tree_sitter.Tree | None) -> Source:
+        tree = parse_within_budget(language, readable, old)
+        return cls(language, text, data, tree or one_error(language, readable), tree is None)
 
     def replace(self, start: int, end: int, new: str) -> Source:
         """This text with `text[start:end]` replaced by `new` (characters), re-parsed where it changed."""
@@ -44,13 +54,14 @@ class Source:
         data = b"".join((self.data[:first], fresh, self.data[last:]))
         text = self.text[:start] + new + self.text[end:]
         readable = _readable(self.language, text, data)
-        if readable is not data or _readable(self.language, self.text, self.data) is not self.data:
+        masked = readable is not data or _readable(self.language, self.text, self.data) is not self.data
+        if masked or self.given_up:
             # What is masked may have changed outside of the edit.
-            return Source(self.language, text, data, self.language.parser.parse(readable))
+            return Source._read(self.language, text, data, readable, None)
         tree = self.tree.copy()
         stop = first + len(fresh)
         tree.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
-        return Source(self.language, text, data, self.language.parser.parse(data, tree))
+        return Source._read(self.language, text, data, data, tree)
 
     @cached_property
     def _byte_table(self) -> list[int]:
