@@ -29,7 +29,7 @@ def operations(config: ModelConfig, batch: Batch) -> float:
     return 3.0 * (layers + attention + head)
 
 
-def product_rate(config: ModelConfig, device: torch.device, rows: int = 2560, seconds: float = 2.0) -> float:
+def product_rate(config: ModelConfig, device: torch.device, rows: int, seconds: float = 2.0) -> float:
     """Operations a second (see `clock`) of the model's own bf16 (or fp32) products, run alone, on this device."""
     dtype = low_precision(device) or torch.float32
     wide = (config.heads + 2 * config.kv_heads) * config.head_dim

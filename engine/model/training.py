@@ -255,7 +255,7 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> in
     sampler = Sampler(found, vocabulary, reserved, recipe.seed, more, args.watch or 0.0)
     batches = Batches(sampler, reserved, recipe.positions, recipe.seed)
     dev = _dev_batches(args.corpus, vocabulary, checkpoint)
-    rate = speed.product_rate(checkpoint.config, device)
+    rate = speed.product_rate(checkpoint.config, device, recipe.positions)
     unit = "second" if device.type == "cuda" else "core and second"
     say(f"plain products run at {rate / 1e9:.0f} G operations a {unit} here")
     with Interrupts() as interrupts:
