@@ -18,7 +18,7 @@ from engine.model.samples import Sampler
 
 # (clean length, noised rows, share): short windows hold more middles for the same work, long ones are what is used.
 SHAPES = ((208, 112, 0.4), (320, 160, 0.35), (512, 208, 0.25))
-END_OF_MIDDLE = 2.0  # loss weight of <end> on the clean stream
+END_OF_MIDDLE = 1.5  # loss weight of <end> on the clean stream
 
 CLEAN_KINDS = ("context", "middle", "end", "repair")
 NOISED_KINDS = ("masked context", "masked middle", "masked repair")

@@ -25,7 +25,7 @@ LIES = 0.15  # share of partly masked blocks with wrong visible tokens
 PASSES = 4  # tilings of the middle at most
 
 # Weights of the losses.
-MIDDLE, END, AFTER_END, CONTEXT = 1.0, 2.0, 0.15, 0.3
+MIDDLE, END, AFTER_END, CONTEXT = 1.0, 1.5, 0.15, 0.3
 
 
 @dataclass(slots=True)
