@@ -40,6 +40,20 @@ class OneByOne:
         return self._inner.run(cache, replace(task, propose=None))
 
 
+class FirstDraft:
+    """A sampler that remembers its first draft: what decoding alone took, before ends are chosen or errors mended."""
+
+    def __init__(self, inner: Sampler) -> None:
+        self._inner = inner
+        self.first: Draft | None = None
+
+    def run(self, cache: Cache, task: Task) -> Draft:
+        """See `Sampler`."""
+        draft = self._inner.run(cache, task)
+        self.first = self.first or draft
+        return draft
+
+
 def samplers(engine: Engine) -> dict[str, Sampler]:
     """The columns of the table."""
     return {
@@ -77,7 +91,8 @@ def run_completions(engine: Engine, cases: Sequence[Case], seed: int, results: R
         results.book(group, "right tokens", "K = 1", loss.next_token_right, loss.tokens)
         truth = len(engine.vocabulary.encode(case.middle))
         for column, sampler in columns.items():
-            text, tokens, steps = complete(engine, sampler, case.prefix, case.suffix, case.language)
+            drafting = FirstDraft(sampler)
+            text, tokens, steps = complete(engine, drafting, case.prefix, case.suffix, case.language)
             exact = same_middle(text, case)
             source = grammars.get(case.language).parse(case.prefix + text + case.suffix)
             length = len(engine.vocabulary.encode(text))
@@ -85,7 +100,9 @@ def run_completions(engine: Engine, cases: Sequence[Case], seed: int, results: R
             results.book(group, "edit similarity", column, edit_similarity(text, case.middle))
             results.book(group, "parses", column, not source.broken)
             results.book(group, "length error, tokens", column, abs(length - truth), higher=False)
-            results.book(group, "tokens a pass", column, tokens, steps)
+            if (draft := drafting.first) is not None:
+                results.book(group, "tokens a pass, drafting", column, len(draft.tokens) + draft.ended, draft.steps)
+            results.book(group, "tokens a pass, all in all", column, tokens, steps)
             results.answers.append(
                 {"group": group, "case": case.name, "column": column, "answer": text, "truth": case.middle}
                 | {"exact": exact, "tokens": tokens, "steps": steps}
