@@ -16,7 +16,7 @@ export function views(desk: () => Desk): void {
     assert.ok(frames >= 2, `${String(frames)} frames`);
     await view.locator("#back").click(); // stops it
     await view.locator("#slider").fill(String(Math.floor(frames / 2)));
-    await desk().picture("denoising", 330, ".part.editor");
+    await desk().picture("denoising", 400, ".part.editor");
     for (let step = Math.floor(frames / 2); step < frames - 1; step += 1) {
       await view.locator("#forth").click();
     }
