@@ -11,11 +11,13 @@ from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import islice
 
 from grammars.registry import Language
 
 OPENERS = {"(": ")", "[": "]", "{": "}"}
 CLOSERS = {closer: opener for opener, closer in OPENERS.items()}
+DEEPEST = 200  # brackets inside of one another that are looked through for a partner: junk must not cost its square
 VALUE_WORDS = frozenset("this super null true false None True False self".split())
 
 
@@ -233,7 +235,8 @@ TOP_LEVEL = frozenset("import export".split())  # words that are never inside of
 def _close(token: Token, indent: int, line: int, stack: list[_Open], result: Scan) -> None:
     """Match a closer; `indent` is its column when it is its line's first token, else -1."""
     wanted = CLOSERS[token.text]
-    depth = next((i for i, opener in enumerate(reversed(stack)) if opener.token.text == wanted), None)
+    inner = enumerate(islice(reversed(stack), DEEPEST))
+    depth = next((i for i, opener in inner if opener.token.text == wanted), None)
     if depth == 0:
         stack.pop()
         return
@@ -281,6 +284,6 @@ def _forget_deeper(token: Token, indent: int, stack: list[_Open], result: Scan) 
     """A brace at a line's start closes the block that begins at its own indentation, or one was forgotten."""
     if not stack or stack[-1].token.text != "{" or stack[-1].indent <= indent:
         return
-    if any(opener.token.text == "{" and opener.indent == indent for opener in stack[:-1]):
+    if any(opener.token.text == "{" and opener.indent == indent for opener in stack[-DEEPEST:-1]):
         while stack and stack[-1].indent > indent:
             result.expose(stack.pop().token, token)

@@ -89,12 +89,12 @@ def _swallower(site: Site, last: Token) -> Token:
 def _brackets(site: Site) -> list[Told]:
     found: list[Told] = []
     brackets = site.brackets
-    for token in brackets.unclosed:
+    for token in brackets.unclosed[:MAX_PROBLEMS]:
         found.append((token.start, token.end, f"'{token.text}' opened here is never closed"))
-    for opener, closer in brackets.swapped:
+    for opener, closer in brackets.swapped[:MAX_PROBLEMS]:
         message = f"'{closer.text}' closes '{opener.text}': expected '{OPENERS[opener.text]}'"
         found.append((closer.start, closer.end, message))
-    for token in brackets.unopened:
+    for token in brackets.unopened[:MAX_PROBLEMS]:
         header = unopened_header(site, site.lines.row(token.start)) if token.text == "}" else None
         if header is not None:
             word = site.code[site.line_tokens(site.lines.row(header.start))[0]].text

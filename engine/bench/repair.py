@@ -184,6 +184,7 @@ def ways_table(outcomes: list[Outcome]) -> Table:
         "exact@3",
         "p50",
         "p95",
+        "cpu",
         "steps",
     ):
         table.add_column(column, justify="left" if column in ("language", "cases", "way") else "right")

@@ -9,6 +9,7 @@ from grammars.lexer import Token, tokens
 from grammars.sites import Site
 
 BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%"))
+NEARBY = 6  # strings of several lines before the stop that may have swallowed code
 FAR = 40  # lines that a string which was meant to end may have swallowed
 
 
@@ -19,9 +20,10 @@ def propose(site: Site) -> Iterator[Guess]:
         if site.lines.row(token.start) <= last + 1:
             yield from _close(site, token)
             yield from _open_before(site, token)
-    for token in site.brackets.tokens:
-        if token.kind == "string" and "\n" in token.text and site.lines.row(token.start) <= last:
-            yield from _close_early(site, token)
+    stop = max(site.stops)
+    long_ones = [t for t in site.brackets.tokens if t.kind == "string" and "\n" in t.text and t.start <= stop]
+    for token in long_ones[-NEARBY:]:  # what it swallowed is read as code soon after it
+        yield from _close_early(site, token)
     for row in site.rows:
         for i in range(*site.line_tokens(row)):
             if site.code[i].text in ("'", '"'):
