@@ -129,15 +129,17 @@ def sources(path: Path | None, suffixes: tuple[str, ...]) -> Iterator[tuple[str,
         except (OSError, zipfile.BadZipFile) as damage:
             raise PackageRefusedError(f"{path.name} is damaged ({damage}): delete it and run again") from None
     else:
+        found = {}
         try:
             with tarfile.open(path) as t:
-                for member in sorted(t.getmembers(), key=lambda m: m.name):
+                for member in t:  # in the archive's order: to go back in a compressed stream is to begin again
                     if member.isfile() and member.name.endswith(suffixes) and member.size <= 1 << 20:
                         file = t.extractfile(member)
                         if file is not None:
-                            yield member.name.split("/", 1)[-1], file.read()
+                            found[member.name.split("/", 1)[-1]] = file.read()
         except (OSError, tarfile.TarError, EOFError) as damage:
             raise PackageRefusedError(f"{path.name} is damaged ({damage}): delete it and run again") from None
+        yield from sorted(found.items())
 
 
 def _library(suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:

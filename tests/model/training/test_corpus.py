@@ -198,3 +198,22 @@ def test_a_package_that_has_vanished_is_reported_by_name(tmp_path, monkeypatch):
     with pytest.raises(fetch.PackageRefusedError, match=r"gone 1\.0: pip finds no wheel \(ERROR: no\)"):
         fetch.archive(gone, tmp_path)
     assert not list((tmp_path / "pypi").glob(gone.key))
+
+
+def test_tarballs_give_their_licence_and_their_sources_in_a_fixed_order(tmp_path):
+    import io
+    import tarfile
+
+    path = tmp_path / "a-1.0.0.tgz"
+    files = {"package.json": '{"license": "MIT"}', "src/b.ts": "let b = 1", "src/a.ts": "let a = 1", "README.md": "#"}
+    with tarfile.open(path, "w:gz") as t:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(text)
+            t.addfile(member, io.BytesIO(text.encode()))
+    npm = Package("a", "1.0.0", "MIT", "npm", "train", "a test")
+    assert fetch.stated_licence(npm, path) == "MIT"
+    assert list(fetch.sources(path, (".ts",))) == [("src/a.ts", b"let a = 1"), ("src/b.ts", b"let b = 1")]
+    path.write_bytes(path.read_bytes()[:90])
+    with pytest.raises(fetch.PackageRefusedError, match="damaged"):
+        list(fetch.sources(path, (".ts",)))
