@@ -10,7 +10,7 @@ from grammars.sites import Site
 
 BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%"))
 NEARBY = 6  # strings of several lines before the stop that may have swallowed code
-FAR = 40  # lines that a string which was meant to end may have swallowed
+FAR = 160  # lines that a string which was meant to end may have swallowed
 
 
 def propose(site: Site) -> Iterator[Guess]:
@@ -85,7 +85,8 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
     """A string that may span lines: its end may be any line's, the nearer the better."""
     row = site.lines.row(start)
     margin = site.lines.indent(row)
-    for n, following in enumerate(range(row, min(site.lines.row(max(stop - 1, start)) + 1, row + FAR))):
+    for away, following in enumerate(range(row, min(site.lines.row(max(stop - 1, start)) + 1, row + FAR))):
+        n = min(away, 10) + away // 10  # the first lines are told apart better than the far ones
         first, last = site.lines.span(following)
         if last <= start:
             continue
@@ -94,7 +95,7 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
         dedented = bool(content.strip()) and site.lines.indent(following) < margin
         nearby = _starts_code(site, following + 1)
         if n and content and not content.strip() and quote != "`":
-            yield last, last, quote, 0.75 + 0.01 * n  # the quote's own line is still there, with its margin
+            yield last, last, quote, 0.75 + 0.002 * n  # the quote's own line is still there, with its margin
         own = n and quote != "`" and nearby  # a string of several lines is closed on a line of its own
         if quote == "`":  # a template of several lines is rarer than one that was meant to end on its own
             far = 0.2 + 0.05 * n if n else -0.1
