@@ -36,7 +36,7 @@ from engine.vocabulary import Vocabulary
 KINDS = (*CLEAN_KINDS, *NOISED_KINDS)
 FALL = 0.25  # share of the time over which the rate falls
 FLOOR = 0.05  # of the peak rate
-DEV_BATCHES = 3
+DEV_BATCHES = 8
 DEV_SEED = 20_000
 
 
