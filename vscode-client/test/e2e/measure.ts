@@ -113,8 +113,7 @@ const desk = await Desk.open({
 try {
   await desk.workbench.openFile("warm.py", 5, 1);
   await desk.workbench.waitForStatus(/ready/, 180_000);
-  await desk.workbench.type("    with ");
-  await desk.workbench.waitForGhostText();
+  await desk.workbench.ask("    with ");
   const samples: Sample[] = [];
   for (const place of placesIn(text)) {
     samples.push(await sample(desk, "textwrap.py", log, text, place));
