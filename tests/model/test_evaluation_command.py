@@ -30,9 +30,9 @@ def test_the_command_prints_a_table_and_writes_every_answer(tiny_model, dev, tmp
     content = json.loads(out.read_text())
     figures = {(f["group"], f["measure"]): f["values"] for f in content["models"][0]["figures"]}
     loss = figures["python line", "loss, nats a token"]
-    # An untrained model knows nothing: about ln(49152) nats, next token and masked alike.
-    assert loss["K = 1"]["value"] == pytest.approx(10.8, abs=0.6)
-    assert loss["verified"]["value"] == pytest.approx(10.8, abs=0.6)
+    # An untrained model knows nothing: it does no better than an even guess, ln(49152) = 10.8 nats.
+    assert loss["K = 1"]["value"] > 10.2
+    assert loss["verified"]["value"] > 10.2
     # Greedy decoding with drafts is that of K = 1.
     for column in ("exact", "edit similarity", "parses"):
         values = figures["python span", column]

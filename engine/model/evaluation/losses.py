@@ -62,8 +62,9 @@ def _noised_block(w: Writing, middle: list[int], first: int, rng: random.Random,
     truth = (middle[first : first + BLOCK] + [reserved.end] * BLOCK)[:BLOCK]
     rate = 1.0 if rng.random() < 0.5 else rng.random()
     masked = [rng.random() < rate for _ in truth]
-    if not any(masked):
-        masked[rng.randrange(BLOCK)] = True
+    within = min(BLOCK, len(middle) - first)  # what is behind `<end>` is padding and has no loss
+    if not any(masked[:within]):
+        masked[rng.randrange(within)] = True
     start = len(w.known) + first - 1
     last = middle[first - 1] if first else w.known[-1]
     visible = [reserved.mask if hidden else token for token, hidden in zip(truth[:-1], masked[:-1], strict=True)]
