@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 import tree_sitter
 
-from grammars.parsing import BYTES_A_REPORT, CHUNK, REPORTS
+from grammars.parsing import BYTES_A_REPORT, REPORTS, Chunks
 
 if TYPE_CHECKING:
     from grammars.registry import Language
@@ -54,8 +54,10 @@ def first_stop(language: Language, data: bytes) -> Stop | None:
 
     parser = tree_sitter.Parser(language.compiled)
     parser.logger = listen
+    chunks = Chunks(data)
     with suppress(ValueError):  # how the binding says that the callback stopped it
-        parser.parse(lambda byte, _: data[byte : byte + CHUNK], progress_callback=enough)
+        parser.parse(chunks.read, progress_callback=enough)
+    chunks.release()
     if left < 0 and not found:
         found = place
     match = PLACE.search(found)
