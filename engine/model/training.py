@@ -1,6 +1,6 @@
 """The training loop: batches → losses → step, within a time budget, ending in a saved and evaluated checkpoint always.
 
-The schedule follows the clock: warm up, hold, and let the rate fall over the last quarter of `--minutes`, so that any
+The schedule follows the clock: warm up, hold, and let the rate fall over the last three fifths of `--minutes`, so that any
 amount of time is used whole. Resumable to the step: batch j is a function of the seed, and the state holds the rest.
 """
 
@@ -34,9 +34,9 @@ from engine.model.samples import Sampler
 from engine.vocabulary import Vocabulary
 
 KINDS = (*CLEAN_KINDS, *NOISED_KINDS)
-FALL = 0.25  # share of the time over which the rate falls
+FALL = 0.6  # share of the time over which the rate falls
 FLOOR = 0.05  # of the peak rate
-DEV_BATCHES = 8
+DEV_BATCHES = 16
 DEV_SEED = 20_000
 
 
