@@ -10,6 +10,7 @@ from engine.cli.nested import declare
 from engine.errors import ModelError
 
 SUBCOMMANDS = {
+    "ablate": ("engine.cli.model_ablate", "what each contested part of the training objective is worth"),
     "corpus": ("engine.cli.model_corpus", "fetch, filter and tokenise the training corpus"),
     "eval": ("engine.model.evaluation.command", "evaluate a model on packages that training never saw"),
     "export": ("engine.model.export_command", "turn a training run's checkpoint into a model folder"),

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from engine.checkpoint import Reserved
-from engine.model.noise import CONTEXT, Noiser
+from engine.model.noise import CONTEXT, Mix, Noiser
 from engine.model.samples import Sampler
 
 # (clean length, noised rows, share): short windows hold more middles for the same work, long ones are what is used.
@@ -75,8 +75,9 @@ class Batch:
 class Batches:
     """Makes micro-batch j; usable as a map-style dataset."""
 
-    def __init__(self, sampler: Sampler, reserved: Reserved, positions: int, seed: int) -> None:
+    def __init__(self, sampler: Sampler, reserved: Reserved, positions: int, seed: int, mix: Mix | None = None) -> None:
         self.sampler = sampler
+        self.mix = mix or Mix()
         self.reserved = reserved
         self.positions = positions
         self.seed = seed
@@ -91,7 +92,7 @@ class Batches:
 
     def _one(self, index: int, clean: int, noised: int) -> dict[str, np.ndarray]:
         sample = self.sampler.draw(index, clean)
-        rows = Noiser(sample, noised, self.reserved, np.random.default_rng([self.seed, 11, index])).fill()
+        rows = Noiser(sample, noised, self.reserved, np.random.default_rng([self.seed, 11, index]), self.mix).fill()
         n = len(sample.ids)
         ids = np.full(clean + noised, self.reserved.end, np.int64)
         positions = np.concatenate([np.arange(clean), np.zeros(noised, np.int64)])

@@ -16,16 +16,24 @@ import numpy.typing as npt
 from engine.checkpoint import Reserved
 from engine.model.samples import Sample
 
-DRAFTS = 0.5  # share of blocks that are pure noise behind causal rows
 DRAFT_SIZES = (3, 3, 3, 4, 7, 7, 15)  # the engine drafts 3 on a processor and 15 on a GPU
 BLOCK_SIZES = (2, 4, 4, 6, 8, 8, 8, 12, 16)
-FULL = 0.35  # share of the other blocks that are fully masked
-COMPLEMENT = 0.6  # share of partly masked blocks that come with their complement
-LIES = 0.15  # share of partly masked blocks with wrong visible tokens
 PASSES = 4  # tilings of the middle at most
 
 # Weights of the losses.
 MIDDLE, END, AFTER_END, CONTEXT = 1.0, 1.5, 0.15, 0.3
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """Which noise, as shares. `drafts`: of blocks that are pure noise behind causal rows; `full`: of the others that
+    are masked whole; `complement`: of partly masked blocks that come with their complement; `lies`: of partly masked
+    blocks with wrong visible tokens."""
+
+    drafts: float = 0.5
+    full: float = 0.35
+    complement: float = 0.6
+    lies: float = 0.15
 
 
 @dataclass(slots=True)
@@ -48,8 +56,11 @@ class Rows:
 class Noiser:
     """Fills a number of rows with noised blocks: the middle's first, then of the prefix."""
 
-    def __init__(self, sample: Sample, rows: int, reserved: Reserved, rng: np.random.Generator) -> None:
+    def __init__(
+        self, sample: Sample, rows: int, reserved: Reserved, rng: np.random.Generator, mix: Mix | None = None
+    ) -> None:
         self.sample = sample
+        self.mix = mix or Mix()
         self.room = rows
         self.reserved = reserved
         self.rng = rng
@@ -83,7 +94,7 @@ class Noiser:
     def _one(self, anchor: int, last: int, middle: bool) -> int:
         """One block (and its complement) behind row `anchor`; returns how many tokens it covers."""
         rng = self.rng
-        if rng.random() < DRAFTS:
+        if rng.random() < self.mix.drafts:
             size = min(int(rng.choice(DRAFT_SIZES)), self.left)
             if not middle:
                 size = min(size, last - anchor)
@@ -96,10 +107,10 @@ class Noiser:
             size = min(size, last - anchor + 1)
         if size < 2:
             return 1
-        rate = 1.0 if rng.random() < FULL else rng.uniform(0.1, 1.0)
+        rate = 1.0 if rng.random() < self.mix.full else rng.uniform(0.1, 1.0)
         masked = rng.random(size - 1) < rate
         self._plain(anchor, masked, last, middle)
-        if not masked.all() and rng.random() < COMPLEMENT and self.left >= size:
+        if not masked.all() and rng.random() < self.mix.complement and self.left >= size:
             self._plain(anchor, ~masked, last, middle)
         return size
 
@@ -131,7 +142,7 @@ class Noiser:
         size = len(masked) + 1
         truth = [int(ids[p]) if p < len(ids) else r.end for p in range(anchor + 1, anchor + size)]
         shown = list(truth)
-        if not masked.all() and self.rng.random() < LIES:
+        if not masked.all() and self.rng.random() < self.mix.lies:
             shown = self._lie(truth, masked)
         hidden = [bool(m) or s != t for m, s, t in zip(masked, shown, truth, strict=True)] + [True]
         inputs = [int(ids[anchor]), *(r.mask if m else s for m, s in zip(masked, shown, strict=True))]

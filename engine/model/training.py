@@ -1,7 +1,7 @@
 """The training loop: batches → losses → step, within a time budget, ending in a saved and evaluated checkpoint always.
 
-The schedule follows the clock: warm up, hold, and let the rate fall over the last three fifths of `--minutes`, so that any
-amount of time is used whole. Resumable to the step: batch j is a function of the seed, and the state holds the rest.
+The schedule follows the clock: warm up, hold, and let the rate fall over the last three fifths of `--minutes`, so that
+any amount of time is used whole. Resumable to the step: batch j is a function of the seed, the state holds the rest.
 """
 
 from __future__ import annotations
@@ -254,7 +254,7 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> in
     more = functools.partial(shards.read, args.corpus) if args.watch else None
     sampler = Sampler(found, vocabulary, reserved, recipe.seed, more, args.watch or 0.0)
     batches = Batches(sampler, reserved, recipe.positions, recipe.seed)
-    dev = _dev_batches(args.corpus, vocabulary, checkpoint)
+    dev = dev_batches(args.corpus, vocabulary, checkpoint)
     rate = speed.product_rate(checkpoint.config, device, recipe.positions)
     unit = "second" if device.type == "cuda" else "core and second"
     say(f"plain products run at {rate / 1e9:.0f} G operations a {unit} here")
@@ -269,7 +269,8 @@ def _new_recipe(seed: int, device: torch.device) -> Recipe:
     return recipe
 
 
-def _dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint) -> list[Batch]:
+def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint) -> list[Batch]:
+    """The held-out batches, always the same; none when the corpus has no held-out shards."""
     try:
         held_out = shards.read(corpus, "dev")
     except CorpusError:
@@ -296,7 +297,9 @@ def _loop(
         if trainer.device.type == "cpu":
             torch.set_num_threads(threads_now())
         started, worked = time.perf_counter(), speed.clock(trainer.device)
-        learning = trainer.set_rate(min(trainer.minutes / args.minutes, 1.0))
+        learning = trainer.set_rate(
+            min(max(trainer.minutes / args.minutes, trainer.step / (args.steps or math.inf)), 1.0)
+        )
         micro = [next(source) for _ in range(recipe.accumulate)]
         scale = 1.0 / max(sum(b.weight for b in micro), 1e-6)
         totals, positions, work = Totals(), 0, 0.0
