@@ -1,4 +1,4 @@
-"""How long to wait before an engine that failed is started again."""
+"""How long to wait before an engine that failed is started, or called, again."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ class Backoff:
         """An engine is there."""
         self._started = time.monotonic()
 
-    def failure(self) -> None:
-        """An engine died, or could not be started."""
+    def failure(self, at_least: float = 0.0) -> None:
+        """An engine died, or could not be started; `at_least` is a number of seconds that it asked for itself."""
         now = time.monotonic()
         if self._started and now - self._started > GOOD_SECONDS:
             self.failures = 0
         self._started = 0.0
         self.failures += 1
-        self._not_before = now + min(FIRST_SECONDS * 2 ** (self.failures - 1), MOST_SECONDS)
+        self._not_before = now + max(min(FIRST_SECONDS * 2 ** (self.failures - 1), MOST_SECONDS), at_least)
 
     def reset(self) -> None:
         """Forget all failures."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,10 @@ from typing import Any, Literal
 from engine.errors import EngineUnavailableError, ModelError, RemaskError
 from engine.service import messages
 from engine.service.backoff import Backoff
-from engine.service.dial import AbsentError, OutdatedError, SilentError, dial
+from engine.service.find import START_SECONDS, find_or_start
 from engine.service.frames import Message
-from engine.service.identity import own_identity
 from engine.service.link import Link, LinkLostError
 from engine.service.options import EngineOptions
-from engine.service.place import Lock, Place, end_holder, find_place
-from engine.service.spawn import LOST_THE_RACE, last_words, spawn
 from engine.types import (
     CompleteAnswer,
     CompleteRequest,
@@ -41,10 +37,7 @@ AUTOMATIC_SECONDS = 5.0
 MEMORY_SECONDS = 3600.0  # nobody waits for it: it may take as long as the engine has better things to do
 GRACE_SECONDS = 0.1  # for an automatic answer that is on its way at its deadline
 HUNG_SECONDS = 10.0  # past its deadline, and the engine counts as hung
-START_SECONDS = 30.0  # from the start of a process to its socket
 PATIENCE_SECONDS = 5.0  # a longer back-off than this is told, not waited for
-SILENT_GREETINGS = 3  # unanswered for five seconds each, and the engine that holds the place is killed
-REPLACEMENTS = 5  # engines asked to leave in one attempt to connect
 MAX_REMEMBERED = 16_000_000  # characters kept to be sent again after a crash
 
 Status = Literal["stopped", "starting", "loading", "ready", "failed"]
@@ -53,12 +46,17 @@ Trace = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """What to show in a status line. `message` says what is wrong, or what is going on; it may be empty."""
+    """What to show in a status line. `message` says what is wrong, or what is going on; it may be empty.
+
+    `engine` says whose it is: this machine's, a team's at `host`, or this machine's in place of the team's.
+    """
 
     state: Status
     message: str = ""
     device: str | None = None
     model: str | None = None
+    engine: Literal["local", "team", "fallback"] = "local"
+    host: str | None = None
 
 
 class EngineClient:
@@ -135,14 +133,17 @@ class EngineClient:
 
     async def remember(self, path: str, text: str) -> None:
         """Add a file to the workspace's memory; returns once it can be found. Sent again to every new engine."""
-        if not self.options.memory:
-            return
+        if self.options.memory:
+            self.keep(path, text)
+            await self._tell_memory({"kind": "remember", "path": path, "text": text})
+
+    def keep(self, path: str, text: str) -> None:
+        """Have a file remembered by the engine that is connected to next."""
         self._drop(path)
         self._remembered[path] = text
         self._kept += len(text)
         while self._kept > MAX_REMEMBERED:
             self._drop(next(iter(self._remembered)))
-        await self._tell_memory({"kind": "remember", "path": path, "text": text})
 
     @property
     def remembered(self) -> Mapping[str, str]:
@@ -250,9 +251,8 @@ class EngineClient:
 
     async def _connect(self) -> Link:
         await asyncio.sleep(self._backoff.left)
-        self._become(EngineState("starting", "starting the engine"))
         try:
-            link = await self._find_or_start(find_place(self.options))
+            link = await self._open()
         except RemaskError as failure:
             self._trouble = str(failure)
             self._backoff.failure()
@@ -270,40 +270,9 @@ class EngineClient:
             self._in_background(self._remember_again(link))
         return link
 
-    async def _find_or_start(self, place: Place) -> Link:
-        identity = await asyncio.to_thread(own_identity, self.options)
-        process: subprocess.Popen[bytes] | None = None
-        end = time.monotonic() + START_SECONDS
-        trouble, replaced, silent = "", 0, 0
-        while time.monotonic() < end:
-            try:
-                link = await dial(place, identity)
-            except AbsentError as nobody:
-                trouble = str(nobody)
-                silent = silent + 1 if isinstance(nobody, SilentError) else 0
-                if silent >= SILENT_GREETINGS:
-                    end_holder(place.lock, Lock(place.lock).holder())
-            except OutdatedError as old:
-                trouble, process, replaced = str(old), None, replaced + 1
-                if replaced > REPLACEMENTS:
-                    break
-                await asyncio.sleep(0.1)
-            else:
-                if process is not None and process.stderr is not None:
-                    process.stderr.close()
-                return link
-            if process is None:
-                process = spawn(self.options)
-            elif (code := process.poll()) == LOST_THE_RACE:
-                process = None  # another engine has the lock: it will listen in a moment, or has died since
-                await asyncio.sleep(0.2)
-            elif code is not None:
-                said = last_words(process)
-                raise EngineUnavailableError(f"the engine process ended at once: {said or f'exit status {code}'}")
-            await asyncio.sleep(0.02)
-        raise EngineUnavailableError(
-            f"no engine could be reached within {START_SECONDS:.0f} s ({trouble}); try `remask engine --stop`"
-        )
+    async def _open(self) -> Link:
+        self._become(EngineState("starting", "starting the engine"))
+        return await find_or_start(self.options)
 
     async def _remember_again(self, link: Link) -> None:
         with contextlib.suppress(LinkLostError, RemaskError):

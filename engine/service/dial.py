@@ -12,6 +12,7 @@ from engine.service.identity import Identity, proof, proves
 from engine.service.link import Link
 from engine.service.peer import peer_user
 from engine.service.place import Place
+from engine.service.wire import StreamWire
 
 GREETING_SECONDS = 5.0
 
@@ -45,7 +46,7 @@ async def dial(place: Place, identity: Identity | None) -> Link:
         raise SilentError("it does not answer") from None
     except (OSError, FrameError) as nobody:
         raise AbsentError(f"{type(nobody).__name__}: {nobody}") from None
-    return Link(reader, writer, welcome)
+    return Link(StreamWire(reader, writer), welcome)
 
 
 async def _connect(place: Place) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, str | None]:

@@ -24,7 +24,13 @@ class FrameError(Exception):
 
 
 def pack(message: Message) -> bytes:
-    """A message as bytes; `BadRequestError` when it does not fit into a frame or is no text."""
+    """A message as a frame, length first; raises what `encode` raises."""
+    body = encode(message)
+    return HEADER.pack(len(body)) + body
+
+
+def encode(message: Message) -> bytes:
+    """A message as a frame's body; `BadRequestError` when it does not fit into a frame or is no text."""
     try:
         body = msgpack.packb(message, use_bin_type=True)
     except UnicodeEncodeError:
@@ -33,7 +39,7 @@ def pack(message: Message) -> bytes:
         raise BadRequestError("a number in the request has more than 64 bits: send a smaller one") from None
     if len(body) > MAX_FRAME:
         raise BadRequestError(f"the request has {len(body):,} bytes; Remask takes at most {MAX_FRAME:,}")
-    return HEADER.pack(len(body)) + bytes(body)
+    return bytes(body)
 
 
 def unpack(body: bytes) -> Message:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 from collections.abc import Callable
 from typing import Any
 
 from engine.service import messages
-from engine.service.frames import FrameError, Message, pack, read_frame
+from engine.service.frames import Message
+from engine.service.wire import Wire
 
 MAX_UNSENT = 90_000_000  # bytes that an engine may leave unread before it counts as hung
 
@@ -21,13 +21,13 @@ class LinkLostError(Exception):
 class Link:
     """Sends requests and waits for replies; `on_state` and `on_end` are set by whoever owns it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: Message) -> None:
+    def __init__(self, wire: Wire, welcome: Message) -> None:
         self.welcome = welcome
         self.on_state: Callable[[Message], None] = lambda message: None
         self.on_end: Callable[[], None] = lambda: None
         self.goodbye: str | None = None  # why the engine left, when it said so
         self.alive = True
-        self._reader, self._writer = reader, writer
+        self._wire = wire
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Message]] = {}
         self._tracers: dict[int, Callable[[Message], None]] = {}
@@ -41,15 +41,14 @@ class Link:
         if not self.alive:
             raise LinkLostError("the connection has ended")
         id = next(self._ids)
-        frame = pack({"id": id} | message)
-        if self._writer.transport.get_write_buffer_size() > MAX_UNSENT:
+        if self._wire.unsent > MAX_UNSENT:
             self.close()
             raise LinkLostError("the engine does not read what it is sent")
+        self._wire.send({"id": id} | message)
         future: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._waiting[id] = future
         if trace is not None:
             self._tracers[id] = trace
-        self._writer.write(frame)
         try:
             reply = await future
         except asyncio.CancelledError:
@@ -65,7 +64,7 @@ class Link:
     def tell(self, message: Message) -> None:
         """Send what has no reply."""
         if self.alive:
-            self._writer.write(pack(message))
+            self._wire.send(message)
 
     def close(self) -> None:
         """End the connection; whoever waits gets `LinkLostError`."""
@@ -74,10 +73,8 @@ class Link:
 
     async def _listen(self) -> None:
         try:
-            while (message := await read_frame(self._reader)) is not None:
+            while (message := await self._wire.receive()) is not None:
                 self._receive(message)
-        except (FrameError, OSError):
-            pass
         except asyncio.CancelledError:
             self.on_end = lambda: None  # the program ends, not the engine
             raise
@@ -102,9 +99,8 @@ class Link:
         if not self.alive:
             return
         self.alive = False
-        with contextlib.suppress(OSError, RuntimeError):
-            self._writer.close()
+        self._wire.close()
         for future in self._waiting.values():
             if not future.done():
-                future.set_exception(LinkLostError("the engine process ended"))
+                future.set_exception(LinkLostError("the connection ended"))
         self.on_end()
