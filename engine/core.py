@@ -15,6 +15,7 @@ from platformdirs import user_cache_path
 
 import grammars
 from engine.caches import CachePool
+from engine.calibration import draft_policy
 from engine.cancellation import CancelToken
 from engine.checkpoint import Checkpoint
 from engine.completion import Completer
@@ -80,7 +81,9 @@ class Engine:
         self.memory = Memory(self.vocabulary, store) if memory else None
         parser = Parser()
         denoise = DenoiseSampler(self.denoiser, self.vocabulary)
-        chosen: Sampler = VerifiedSampler(self.denoiser, self.vocabulary) if sampler == "verified" else denoise
+        chosen: Sampler = denoise
+        if sampler == "verified":
+            chosen = VerifiedSampler(self.denoiser, self.vocabulary, draft_policy(self.denoiser))
         reserved = checkpoint.config.reserved
         windows = WindowBuilder(self.vocabulary, reserved, Budget(total=checkpoint.config.context))
         near = WindowBuilder(self.vocabulary, reserved, Budget(total=256, suffix=64))

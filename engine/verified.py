@@ -78,8 +78,7 @@ class VerifiedSampler:
     ) -> None:
         self.denoiser = denoiser
         self.vocabulary = vocabulary
-        gpu = denoiser.device.name == "cuda"
-        self.policy = policy or (DraftPolicy(15, 0.005, branches=8) if gpu else DraftPolicy(3, 0.1))
+        self.policy = policy or DraftPolicy(3, 0.1)
         self.threshold = math.log(confidence)
 
     def run(self, cache: Cache, task: Task) -> Draft:

@@ -21,6 +21,7 @@ from rich.console import Console
 
 from engine.bench import speed
 from engine.bench.speed import Cursor
+from engine.calibration import draft_policy
 from engine.checkpoint import Checkpoint
 from engine.core import Engine
 from engine.denoise import DenoiseSampler
@@ -103,7 +104,7 @@ def ways(checkpoint: Checkpoint, denoiser: Denoiser, args: argparse.Namespace) -
     for precision in (p for p in others if p != denoiser.precision):
         other = Denoiser(checkpoint, denoiser.device, precision)
         candidates.append(Way(f"K = 1, {precision}", other, single(other, vocabulary), one_by_one=True))
-    plain = VerifiedSampler(denoiser, vocabulary)
+    plain = VerifiedSampler(denoiser, vocabulary, draft_policy(denoiser))
     candidates += [
         Way("verified", denoiser, plain),
         Way("verified, window as draft", denoiser, plain, looks_back=True),
@@ -164,7 +165,7 @@ def sweeps(checkpoint: Checkpoint, args: argparse.Namespace) -> dict[str, list[l
     """Costs by context and by length of the middle, verified beside K = 1."""
     denoiser = Denoiser(checkpoint, choose(args.device), capacity=SWEEP[-1] + 256)
     vocabulary = Vocabulary(checkpoint.tokenizer_file)
-    verified, plain = VerifiedSampler(denoiser, vocabulary), single(denoiser, vocabulary)
+    verified, plain = VerifiedSampler(denoiser, vocabulary, draft_policy(denoiser)), single(denoiser, vocabulary)
     text = speed.cursors(1, shortest=24_000)[0]
     contexts: list[list[Any]] = []
     for size in SWEEP:

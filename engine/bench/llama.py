@@ -22,6 +22,7 @@ from rich.console import Console
 
 from engine.bench import speed
 from engine.bench.latency import Way, single, write_one
+from engine.calibration import draft_policy
 from engine.checkpoint import Checkpoint
 from engine.denoiser import Denoiser
 from engine.device import choose
@@ -85,7 +86,7 @@ def run(args: argparse.Namespace) -> int:
     about = speed.facts(denoiser)
     vocabulary = Vocabulary(checkpoint.tokenizer_file)
     builder = WindowBuilder(vocabulary, checkpoint.config.reserved, Budget(total=checkpoint.config.context))
-    sampler = VerifiedSampler(denoiser, vocabulary)
+    sampler = VerifiedSampler(denoiser, vocabulary, draft_policy(denoiser))
     ours = [
         Way("Remask, window as draft", denoiser, sampler, looks_back=True),
         Way("Remask, drafts from noise", denoiser, sampler),

@@ -87,7 +87,8 @@ class Transformer(nn.Module):
         if torch.is_autocast_enabled(ids.device.type):
             dtype = torch.get_autocast_dtype(ids.device.type)
         cos, sin, what = cos.to(dtype), sin.to(dtype), Visibility.of(sees, clean, dtype)
-        x = F.embedding(ids, self.embed)
+        # Tied, its gradient joins the dense one of the head: a dense one of its own would be mostly zeros.
+        x = F.embedding(ids, self.embed, sparse=self.untied is None)
         for layer in self.layers:
             x = layer(x, cos, sin, what)
         return _norm(x, self.norm, self.config.eps)

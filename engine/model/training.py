@@ -36,6 +36,7 @@ from engine.vocabulary import Vocabulary
 KINDS = (*CLEAN_KINDS, *NOISED_KINDS)
 FALL = 0.6  # share of the time over which the rate falls
 FLOOR = 0.05  # of the peak rate
+WORTH_COMPILING = 30  # minutes on a processor
 DEV_BATCHES = 16
 DEV_SEED = 20_000
 
@@ -59,7 +60,9 @@ class Recipe:
 class Trainer:
     """A model, its optimiser and running mean, and where it is in its data."""
 
-    def __init__(self, run: RunFolder, checkpoint: Checkpoint, recipe: Recipe, device: torch.device) -> None:
+    def __init__(
+        self, run: RunFolder, checkpoint: Checkpoint, recipe: Recipe, device: torch.device, compiled: bool = False
+    ) -> None:
         self.run = run
         self.checkpoint = checkpoint
         self.recipe = recipe
@@ -69,7 +72,7 @@ class Trainer:
         self.minutes = 0.0
         self.model: Transformer = from_checkpoint(checkpoint).to(device)
         self.mean = {n: p.detach().clone() for n, p in self.model.named_parameters()}
-        if device.type == "cuda":
+        if compiled:
             # All layers share one compilation for each of the batches' shapes; what cannot be compiled runs as it is.
             torch._dynamo.config.suppress_errors = True
             for layer in self.model.layers:
@@ -226,6 +229,8 @@ def train_command(args: argparse.Namespace) -> int:
     if args.device == "cuda" and not torch.cuda.is_available():
         raise BadRequestError("--device cuda: torch finds no CUDA device; leave it out to train on the processor")
     device = torch.device("cuda" if args.device != "cpu" and torch.cuda.is_available() else "cpu")
+    if device.type == "cpu":
+        speed.keep_freed_memory()
     run = RunFolder(args.run)
     run.claim()
     try:
@@ -241,7 +246,8 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> in
     recipe.rate = args.rate or recipe.rate
     recipe.positions = args.positions or recipe.positions
     recipe.accumulate = args.accumulate or recipe.accumulate
-    trainer = Trainer(run, checkpoint, recipe, device)
+    # On a processor a minute goes into compiling and a tenth of every step is saved.
+    trainer = Trainer(run, checkpoint, recipe, device, device.type == "cuda" or args.minutes >= WORTH_COMPILING)
     if state:
         trainer.restore(state)
         say(f"going on at step {trainer.step}, {trainer.minutes:.1f} minutes in")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -61,3 +62,10 @@ def test_measuring_leaves_a_denoiser_as_it_was(small):
     before = small.causal(cache, [5, 6, 7], 0, [2]).logits.copy()
     measure(small, times=1)
     assert (small.causal(small.new_cache(), [5, 6, 7], 0, [2]).logits == before).all()
+
+
+def test_the_sampler_drafts_as_the_measurement_says(folder, small, monkeypatch):
+    found = dataclasses.replace(calibrate(small), masks=5, row_cost=0.07)
+    monkeypatch.setattr(calibration, "calibrate", lambda denoiser: found)
+    policy = calibration.draft_policy(small)
+    assert (policy.masks, policy.row_cost, policy.branches, policy.rows()) == (5, 0.07, 1, 5)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import grammars
+from engine.calibration import draft_policy
 from engine.core import Engine
 from engine.model.evaluation.cases import Case
 from engine.model.evaluation.measures import edit_similarity
@@ -39,7 +40,7 @@ def run_ends(engine: Engine, cases: Sequence[Case], results: Results, tick: Prog
 
 def _four_ways(engine: Engine, case: Case) -> dict[str, str]:
     completer, vocabulary = engine.completer, engine.vocabulary
-    sampler = VerifiedSampler(engine.denoiser, vocabulary)
+    sampler = VerifiedSampler(engine.denoiser, vocabulary, draft_policy(engine.denoiser))
     window = completer.windows.build(case.prefix, case.suffix)
     length = len(vocabulary.encode(window.heal.decode("utf-8", "ignore") + case.middle))
     free = Task(window.ids, MAX_TOKENS, window.heal)

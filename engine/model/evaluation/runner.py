@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 import grammars
+from engine.calibration import draft_policy
 from engine.core import Engine
 from engine.denoise import DenoiseSampler
 from engine.denoiser import Cache
@@ -57,7 +58,7 @@ class FirstDraft:
 def samplers(engine: Engine) -> dict[str, Sampler]:
     """The columns of the table."""
     return {
-        "verified": VerifiedSampler(engine.denoiser, engine.vocabulary),
+        "verified": VerifiedSampler(engine.denoiser, engine.vocabulary, draft_policy(engine.denoiser)),
         "denoise": DenoiseSampler(engine.denoiser, engine.vocabulary),
         "K = 1": OneByOne(engine),
     }

@@ -25,6 +25,7 @@ def _quick(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(speed, "product_rate", lambda *a: 1e11)
     monkeypatch.setattr(training, "DEV_BATCHES", 1)
     monkeypatch.setattr(training, "threads_now", lambda: 1)
+    monkeypatch.setattr(training, "WORTH_COMPILING", 1e9)
     before = torch.get_num_threads()
     yield
     torch.set_num_threads(before)
