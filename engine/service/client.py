@@ -104,7 +104,7 @@ class EngineClient:
         if not automatic:
             return messages.complete_answer(await self._invoke(message, request.deadline, trace))
         nothing = CompleteAnswer([], 0, 0)
-        budget = _budget(request.deadline, AUTOMATIC_SECONDS)
+        budget = seconds_left(request.deadline, AUTOMATIC_SECONDS)
         end = time.monotonic() + budget
         try:
             async with asyncio.timeout(budget + GRACE_SECONDS):
@@ -199,7 +199,7 @@ class EngineClient:
 
     async def _invoke(self, message: Message, deadline: float | None, trace: Trace | None = None) -> Any:
         """Ask; when the engine dies under the request, ask the next one once more."""
-        budget = _budget(deadline, INVOKED_SECONDS)
+        budget = seconds_left(deadline, INVOKED_SECONDS)
         for attempt in (1, 2):
             link = await self._connected()
             try:
@@ -255,7 +255,7 @@ class EngineClient:
             link = await self._open()
         except RemaskError as failure:
             self._trouble = str(failure)
-            self._backoff.failure()
+            self._failed(failure)
             self._become(EngineState("failed", str(failure)))
             raise
         self._backoff.success()
@@ -266,13 +266,21 @@ class EngineClient:
         self._on_engine_state(link.welcome)
         if not link.alive:
             self._on_end()
-        elif self._remembered:
+        elif self._remembers(link):
             self._in_background(self._remember_again(link))
         return link
+
+    # What is different for an engine that is elsewhere (`engine.remote`).
 
     async def _open(self) -> Link:
         self._become(EngineState("starting", "starting the engine"))
         return await find_or_start(self.options)
+
+    def _failed(self, failure: RemaskError) -> None:
+        self._backoff.failure()
+
+    def _remembers(self, link: Link) -> bool:
+        return bool(self._remembered)
 
     async def _remember_again(self, link: Link) -> None:
         with contextlib.suppress(LinkLostError, RemaskError):
@@ -314,7 +322,7 @@ class EngineClient:
         task.add_done_callback(self._tasks.discard)
 
 
-def _budget(deadline: float | None, default: float) -> float:
+def seconds_left(deadline: float | None, default: float) -> float:
     """Seconds until a `time.monotonic()` instant."""
     return default if deadline is None else max(deadline - time.monotonic(), 0.0)
 
