@@ -6,7 +6,7 @@ STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 VSCODE := vscode-client
 
-.PHONY: try setup test test-slow test-editors test-vscode vscode check format clean
+.PHONY: try setup test test-slow test-gpu test-editors test-vscode vscode check format clean
 
 try: setup
 	$(BIN)/remask doctor
@@ -37,15 +37,20 @@ $(STAMPS)/train: $(STAMPS)/dev
 
 # What a change must pass: lint, format, types, tests. Minutes on two cores.
 test: check
-	$(BIN)/python -m pytest -m "not slow and not train and not editor"
+	$(BIN)/python -m pytest -m "not slow and not train and not editor and not gpu"
 
 # Long tests, and those that need torch.
 test-slow: $(STAMPS)/train
-	$(BIN)/python -m pytest -m "(slow or train) and not editor"
+	$(BIN)/python -m pytest -m "(slow or train) and not editor and not gpu"
 
 # Real Neovim with the real server and model.
 test-editors: $(STAMPS)/dev
 	$(BIN)/python -m pytest -m editor
+
+# The CUDA path against the processor's. Needs an NVIDIA GPU; onnxruntime-gpu takes the place of onnxruntime.
+test-gpu: $(STAMPS)/dev
+	$(BIN)/python -m pip uninstall -y onnxruntime && $(PIP) -e '.[gpu]'
+	$(BIN)/python -m pytest -m gpu
 
 # The extension: types, lint, unit tests, then a real VS Code. Needs Node.js and npm.
 $(VSCODE)/node_modules: $(VSCODE)/package-lock.json
