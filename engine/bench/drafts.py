@@ -1,0 +1,72 @@
+"""`remask bench drafts`: how often guesses from noise hold, by their distance from the last known token.
+
+The greedy text of K = 1 is written first; then, behind each of its tokens, a draft of masks is denoised in one pass and
+held against what follows. A guess counts when it and all before it are right, since that is when the `verified` sampler
+accepts it (speculative decoding, arXiv 2211.17192). The shares are what `engine/calibration.py` reckons with (`HOLDS`).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from engine.bench import speed
+from engine.bench.latency import single
+from engine.checkpoint import Checkpoint
+from engine.denoiser import Cache, Denoiser
+from engine.device import choose
+from engine.errors import BadRequestError
+from engine.sampler import Task
+from engine.vocabulary import Vocabulary
+from engine.window import Budget, WindowBuilder
+
+MASKS = 8
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the options."""
+    speed.add_common(parser)
+    parser.add_argument("--cursors", type=int, default=24, metavar="N", help="places in real files (default 24)")
+    parser.add_argument("--tokens", type=int, default=16, metavar="N", help="length of each middle (default 16)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print a table; exit 0."""
+    if args.cursors < 1 or args.tokens < 1:
+        raise BadRequestError("--cursors and --tokens must be at least 1")
+    checkpoint = Checkpoint(Path(args.model) if args.model else None)
+    denoiser = Denoiser(checkpoint, choose(args.device))
+    vocabulary = Vocabulary(checkpoint.tokenizer_file)
+    builder = WindowBuilder(vocabulary, checkpoint.config.reserved, Budget(total=checkpoint.config.context))
+    held, offered = np.zeros(MASKS), np.zeros(MASKS)
+    sampler = single(denoiser, vocabulary)
+    for cursor in speed.cursors(args.cursors):
+        ids = builder.build(cursor.prefix, cursor.suffix, heal=False).ids
+        cache = denoiser.new_cache()
+        text = sampler.run(cache, Task(ids, max_tokens=args.tokens + 1, least=args.tokens + 1)).tokens
+        for written in range(len(text) - 1):
+            guesses = draft(denoiser, cache, [*ids, *text[:written]])
+            truth = text[written + 1 : written + 1 + MASKS]
+            right = np.cumprod([g == t for g, t in zip(guesses, truth, strict=False)])
+            held[: len(right)] += right
+            offered[: len(right)] += 1
+    about = speed.facts(denoiser)
+    rows: list[list[Any]] = [[i + 1, int(offered[i]), held[i] / max(offered[i], 1)] for i in range(MASKS)]
+    speed.show(Console(), "Guesses from noise that hold", about, ["masks behind", "n", "share that holds"], rows)
+    speed.write(args.json, {"about": about, "rows": rows})
+    return 0
+
+
+def draft(denoiser: Denoiser, cache: Cache, known: list[int]) -> list[int]:
+    """Guesses for the `MASKS` tokens after the next one: masks that see `known` and one another, in one pass."""
+    start = len(known) - 1
+    ids = [known[-1], *[denoiser.config.reserved.mask] * MASKS]
+    at = np.arange(start, start + len(ids))
+    sees = np.ones((len(ids), start + len(ids)), dtype=bool)
+    sees[0, start + 1 :] = False  # the known token's row is causal
+    got = denoiser.forward(cache, np.array([ids]), at[None], at[None], sees[None], np.arange(1, len(ids)))
+    return [int(t) for t in got.top_ids[:, 0]]
