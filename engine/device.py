@@ -40,7 +40,9 @@ def runtime_wheels() -> dict[str, str]:
 
 
 def physical_cores() -> int:
-    """Cores this process may use: a thread more than that only waits."""
+    """Cores this process may use: a thread more than that only waits. `REMASK_THREADS` says fewer."""
+    if (fewer := os.environ.get("REMASK_THREADS", "")).isdecimal():
+        return max(1, int(fewer))
     if hasattr(os, "sched_getaffinity"):
         return max(1, len(os.sched_getaffinity(0)))
     return max(1, (os.cpu_count() or 2) // 2)

@@ -17,7 +17,9 @@ COMMANDS = {
     "bench": ("engine.cli.bench_command", "measure speed, repair and memory, side by side"),
     "doctor": ("engine.cli.doctor_command", "say what this installation has and what it lacks"),
     "engine": ("engine.cli.engine_command", "run the engine process that editors share"),
+    "serve": ("engine.cli.serve_command", "run a team's engine on Ray Serve, and say who may use it"),
     "lsp": ("engine.cli.lsp_command", "run the language server over standard input and output"),
+    "token": ("engine.cli.token_command", "keep the token of a team's engine in the system's keyring"),
     "stats": ("engine.cli.stats_command", "count suggestions shown, accepted and rejected in your editors"),
     "model": ("engine.cli.model_command", "build the corpus, train, evaluate and export the denoiser"),
 }
