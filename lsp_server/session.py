@@ -6,11 +6,12 @@ import asyncio
 import logging
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import RemaskError
 from engine.service.client import EngineClient, EngineOptions, EngineState
-from lsp_server import log
+from lsp_server import log, provenance
 from lsp_server.counters import Counters
 from lsp_server.diagnosis import Diagnosis
 from lsp_server.documents import Document, Documents, Snapshot
@@ -24,6 +25,7 @@ from lsp_server.type_along import TypeAlong
 from lsp_server.workspace_memory import WorkspaceMemory
 
 if TYPE_CHECKING:
+    from engine.remote.team import TeamClient
     from lsp_server.server import Server
 
 logger = logging.getLogger("remask.session")
@@ -54,13 +56,13 @@ class Session:
         self.ready = asyncio.Event()  # a model is loaded
         self.configured = asyncio.Event()  # the client's settings are known: an engine of the right kind can be started
         self.listens = False  # asked the client to tell of new settings
-        self._client: EngineClient | None = None
+        self._client: EngineClient | TeamClient | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._complaints: set[str] = set()
 
     @property
-    def engine(self) -> EngineClient:
-        """The engine process's client; nothing is started before the first request."""
+    def engine(self) -> EngineClient | TeamClient:
+        """The engine's client; nothing is started, or called, before the first request."""
         if self._client is None:
             s = self.settings
             options = EngineOptions(
@@ -69,13 +71,22 @@ class Session:
                 idle_minutes=s.engine.idle_minutes,
                 memory=s.memory.enable,
             )
-            self._client = EngineClient(options, on_state=self._on_state)
+            if s.engine.url:
+                from engine.remote.team import TeamClient, TeamOptions  # only for those who have a team's engine
+
+                team = TeamOptions(s.engine.url, s.engine.fallback == "local", s.engine.allow_plaintext)
+                self._client = TeamClient(team, options, self._on_state)
+            else:
+                self._client = EngineClient(options, on_state=self._on_state)
         return self._client
 
     def apply(self, *sources: object) -> None:
         """Take settings from the client, and say what is wrong with them, once."""
-        old, (self.settings, problems) = self.settings, resolve(*sources)
-        new = self.settings
+        old, (new, problems) = self.settings, resolve(*sources)
+        if (wrong := provenance.suspect(new.engine.url, self.folders, self.server.client_name)) is not None:
+            problems.append(wrong)
+            new = replace(new, engine=replace(new.engine, url=""))
+        self.settings = new
         log.logger.setLevel(new.log.level.upper())
         if new.log.file != old.log.file:
             problems += [p for p in [log.to_file(new.log.file)] if p]

@@ -112,6 +112,25 @@ class EngineSettings:
     idle_minutes: float = _setting(
         15.0, "An engine that nobody uses leaves after this time.", minimum=0.1, maximum=10_080.0, machine=True
     )
+    url: str = _setting(
+        "",
+        "A team's engine, `wss://HOST:PORT`, in place of this machine's. The text of the file that you are in is then "
+        "sent to that host with each request; when empty, no code leaves this machine. For your own settings alone: an "
+        "address in a workspace's file is ignored. Its token comes from the keyring (`remask token set URL`) or from "
+        "the environment variable `REMASK_TOKEN`, never from a setting. Needs `pip install 'remask[team]'`.",
+        machine=True,
+    )
+    fallback: str = _setting(
+        "local",
+        "While the team's engine cannot be reached, this machine's answers (`local`), or none (`off`).",
+        choices=("local", "off"),
+        machine=True,
+    )
+    allow_plaintext: bool = _setting(
+        False,
+        "Allow `ws://` to another machine, which sends code and token unencrypted: for a network that you trust.",
+        machine=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)

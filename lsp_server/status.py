@@ -63,6 +63,8 @@ class Status:
             "device": engine.device,
             "model": engine.model,
             "medianMs": None if median is None else round(median * 1e3),
+            "engine": engine.engine,
+            "host": engine.host,
         }
 
     def update(self) -> None:

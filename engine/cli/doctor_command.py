@@ -33,11 +33,20 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--editor", choices=tuple(EDITORS), help="look at an editor's setup as well")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
+    parser.add_argument("--engine-url", metavar="URL", help="call a team's engine as well: remask.engine.url")
+    parser.add_argument("--allow-plaintext", action="store_true", help="as remask.engine.allowPlaintext")
 
 
 def run(args: argparse.Namespace) -> int:
     """Exit 0 when Remask can work, 1 when it cannot."""
     report, problems = examine(args.device, args.model)
+    if args.engine_url:
+        from engine.remote.diagnosis import examine as examine_team
+
+        facts, more = examine_team(args.engine_url, args.allow_plaintext)
+        report, problems = report | facts, problems + more
+    else:
+        report["team's engine"] = "none: no code leaves this machine (--engine-url looks at one)"
     if args.editor:
         facts, more = importlib.import_module(EDITORS[args.editor]).examine()
         report, problems = report | facts, problems + more

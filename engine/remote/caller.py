@@ -106,7 +106,7 @@ class RemoteClient(EngineClient):
         self.host = address.host
         if self.state.state != "failed":
             self._become(EngineState("starting", f"connecting to {address.host}"))
-        found = await asyncio.to_thread(token.find, address)
+        found = await asyncio.to_thread(token.needed, address)
         if self._refused and found and self._refused[0] == found.text:
             raise self._refused[1]
         try:

@@ -26,9 +26,9 @@ class Token:
 
 
 def find(address: Address) -> Token | None:
-    """The token for a host; None when there is none, as an engine on this machine may want none.
+    """The token for a host; None when there is none. May take a while: keyrings ask around.
 
-    Raises `SetupError` for another host, and for a token that cannot be sent. May take a while: keyrings ask around.
+    Raises `SetupError` for a token that cannot be sent and a keyring that cannot be used.
     """
     if text := os.environ.get(VARIABLE, "").strip():
         return Token(checked(text, VARIABLE), f"the environment variable {VARIABLE}")
@@ -36,21 +36,29 @@ def find(address: Address) -> Token | None:
     found = _ask(keyring, "get_password", address.host) if keyring else None
     if found:
         return Token(checked(found, "the keyring"), f"the system's keyring ({keyring.get_keyring().name})")
-    if address.loopback:
-        return None
-    raise SetupError(f"there is no token for {address.host}: run `remask token set {address.url}`, or set {VARIABLE}")
+    return None
+
+
+def needed(address: Address) -> Token | None:
+    """As `find`, but `SetupError` when there is none for another machine; one's own may want none."""
+    found = find(address)
+    if found is None and not address.loopback:
+        raise SetupError(
+            f"there is no token for {address.host}: run `remask token set {address.url}`, or set {VARIABLE}"
+        )
+    return found
 
 
 def keep(address: Address, text: str) -> str:
     """Keep a token in the keyring; returns the keyring's name. Raises `SetupError`."""
-    keyring = _needed()
+    keyring = _installed()
     _ask(keyring, "set_password", address.host, checked(text.strip(), "the input"))
     return str(keyring.get_keyring().name)
 
 
 def drop(address: Address) -> bool:
     """Remove a token from the keyring; False when there was none. Raises `SetupError`."""
-    keyring = _needed()
+    keyring = _installed()
     if _ask(keyring, "get_password", address.host) is None:
         return False
     _ask(keyring, "delete_password", address.host)
@@ -64,7 +72,7 @@ def checked(text: str, where: str) -> str:
     return text
 
 
-def _needed() -> Any:
+def _installed() -> Any:
     keyring = _keyring()
     if keyring is None:
         raise SetupError(f"the package keyring is missing: {INSTALL}, or set {VARIABLE} instead")

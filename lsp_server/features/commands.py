@@ -93,6 +93,8 @@ async def doctor(session: Session, *_: object) -> object:
     command = [sys.executable, "-m", "engine.cli.main", "doctor", "--json", "--device", engine.device]
     if engine.model:
         command += ["--model", engine.model]
+    if engine.url:
+        command += ["--engine-url", engine.url, *(["--allow-plaintext"] if engine.allow_plaintext else [])]
     process = await asyncio.create_subprocess_exec(
         *command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )

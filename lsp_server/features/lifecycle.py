@@ -41,13 +41,13 @@ def initialize(session: Session, params: types.InitializeParams) -> None:
     if has_inline and waits_by_itself(client):
         session.pacing.client_waits = NEOVIM_WAITS
     session.documents.encoding = encoding(server.workspace.position_encoding)
-    session.initial = params.initialization_options
-    session.apply(session.initial)
-    register_for(server, has_inline)
     folders = [folder.uri for folder in params.workspace_folders or []]
     if not folders and params.root_uri:
         folders = [params.root_uri]
     session.set_folders([path for uri in folders if (path := to_fs_path(uri))])
+    session.initial = params.initialization_options
+    session.apply(session.initial)
+    register_for(server, has_inline)
 
 
 def waits_by_itself(client: types.ClientInfo | None) -> bool:

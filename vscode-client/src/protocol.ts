@@ -10,6 +10,9 @@ export interface StatusParams {
   readonly model?: string | null;
   /** Median time of the last completions, in milliseconds. */
   readonly medianMs?: number | null;
+  /** Whose answers: this machine's engine, the team's at `host`, or this machine's while the team's is out of reach. */
+  readonly engine?: "local" | "team" | "fallback" | null;
+  readonly host?: string | null;
 }
 
 export const STATUS = "remask/status";

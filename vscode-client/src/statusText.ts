@@ -49,6 +49,8 @@ export function look({ status, languageId, known, pausedEverywhere, pausedLangua
       [shownIcon, says] = ["circle-slash", `ready, but does not know the language "${languageId}"`];
     } else if (languageId !== null && pausedLanguages.has(languageId)) {
       [shownIcon, says] = ["debug-pause", `paused for ${languageId}`];
+    } else if (status.engine === "fallback") {
+      [shownIcon, says] = ["debug-disconnect", "the team's engine is out of reach, this machine's answers"];
     }
   }
   const lines = [`**Remask**: ${escape(says)}`];
@@ -62,6 +64,9 @@ export function look({ status, languageId, known, pausedEverywhere, pausedLangua
   ].filter(Boolean);
   if (facts.length > 0) {
     lines.push(facts.join(" · "));
+  }
+  if (status.engine === "team" && status.host) {
+    lines.push(`The team's engine at ${escape(status.host)}: the text of the file that you are in is sent there.`);
   }
   if (says !== word && shownIcon === "circle-slash") {
     lines.push(`It completes and repairs ${known.join(", ")}.`);

@@ -22,7 +22,7 @@ test("no palette command has the id of a command of the server", () => {
 
 test("what says which program runs is machine-scoped and restricted in untrusted folders", () => {
   const restricted = manifest.capabilities.untrustedWorkspaces.restrictedConfigurations;
-  for (const name of ["remask.server.path", "remask.server.interpreter", "remask.server.package", "remask.engine.model"]) {
+  for (const name of ["remask.server.path", "remask.server.interpreter", "remask.server.package", "remask.engine.model", "remask.engine.url", "remask.engine.fallback"]) {
     assert.equal(settings[name]?.scope, "machine", name);
     assert.ok(restricted.includes(name), name);
   }

@@ -62,3 +62,20 @@ test("a missing server warns, and an untrusted folder is mentioned", () => {
 test("a message cannot smuggle Markdown into the hover", () => {
   assert.match(seen({ state: "error", message: "[x](command:evil)" }).hover, /\\\[x\\\]\\\(command:evil\\\)/);
 });
+
+test("a team's engine is named with what is sent there", () => {
+  const { text, hover } = seen({ state: "ready", engine: "team", host: "engine.example.com:8443" });
+  assert.equal(text, "$(wand) Remask");
+  assert.match(hover, /engine\\\.example\\\.com:8443: the text of the file that you are in is sent there/);
+  assert.doesNotMatch(seen({ state: "ready", engine: "local", host: null }).hover, /sent there/);
+});
+
+test("an engine of one's own in place of the team's has another icon and says why", () => {
+  const message = "engine.example.com cannot be reached; this machine's engine answers instead";
+  const { text, label, hover, tone } = seen({ state: "ready", engine: "fallback", host: "engine.example.com", message });
+  assert.equal(text, "$(debug-disconnect) Remask");
+  assert.equal(label, "Remask: the team's engine is out of reach, this machine's answers");
+  assert.match(hover, /cannot be reached/);
+  assert.doesNotMatch(hover, /sent there/);
+  assert.equal(tone, "plain");
+});

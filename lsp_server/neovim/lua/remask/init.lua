@@ -142,6 +142,11 @@ function M.statusline()
   if s.state == 'ready' and type(s.medianMs) == 'number' then
     text = ('%s %d ms'):format(text, s.medianMs)
   end
+  if s.engine == 'team' then
+    text = ('%s (%s)'):format(text, s.host)
+  elseif s.engine == 'fallback' then
+    text = text .. ' (local: the team\'s engine is out of reach)'
+  end
   return text
 end
 

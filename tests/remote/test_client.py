@@ -1,0 +1,282 @@
+"""`TeamClient` and a real engine server behind a WebSocket: what callers see of tokens, deadlines, loss and return."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from dataclasses import replace
+from http import HTTPStatus
+from typing import Any
+
+import pytest
+
+from engine.errors import BadRequestError, CancelledError, EngineUnavailableError
+from engine.remote import caller
+from engine.service.client import EngineState
+from engine.types import CompleteRequest, RepairRequest
+from tests.remote.ingress import TOKEN, Ingress
+from tests.service.stand_in import StandIn
+
+
+def request(prefix: str = "x", passes: int = 1, seconds: float | None = None) -> CompleteRequest:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    return CompleteRequest(prefix, "", "python", max_tokens=passes, deadline=deadline)
+
+
+async def until(what: Any, seconds: float = 10.0) -> None:
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "waited in vain"
+        await asyncio.sleep(0.01)
+
+
+async def test_every_kind_of_request_and_the_token_in_the_upgrade(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        states: list[EngineState] = []
+        client = team(ingress.url, states)
+        steps: list[dict] = []
+        answer = await client.complete(request("hello", 3), document="a.py", trace=steps.append)
+        assert answer.items[0].text == "HELLO"
+        assert [step["pieces"] for step in steps][-1] == ["a", "a", "a", None]
+        assert (await client.repair(RepairRequest("a = (", "python"))).repair.errors_before == 1
+        await client.warm(request("w"))
+        assert (await client.stats())["passes"] >= 3
+        assert (await client.ping())["state"] == "ready"
+        assert ingress.calls == [f"Bearer {TOKEN}"]
+        assert ingress.heard[0]["document"] == "a.py"
+        assert client.state == EngineState("ready", "", "cpu", "stand-in@0", "team", f"127.0.0.1:{ingress.port}")
+        assert [s.state for s in states][0] == "starting"
+        await client.close()
+        with pytest.raises(EngineUnavailableError, match="closed"):
+            await client.complete(request())
+
+
+async def test_a_newer_request_supersedes_and_cancelling_reaches_the_engine(serve, options, team):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    async with Ingress(options) as ingress:
+        client = team(ingress.url)
+        older = asyncio.create_task(client.complete(request(passes=500), document="a.py"))
+        await asyncio.to_thread(engine.started.wait, 5)
+        assert (await client.complete(request("new"), document="a.py")).items
+        with pytest.raises(CancelledError):
+            await older
+        engine.started.clear()
+        task = asyncio.create_task(client.complete(request(passes=500)))
+        await asyncio.to_thread(engine.started.wait, 5)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await until(lambda: server.dispatcher.idle)
+        assert ingress.kinds()[-1] == "cancel"
+        assert engine.passes < 100
+
+
+async def test_a_deadline_holds_when_the_engine_keeps_silent(serve, options, team, monkeypatch):
+    monkeypatch.setattr(caller, "GRACE_SECONDS", 0.2)
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        client = team(ingress.url, fallback=False)
+        await client.ping()
+        for socket in ingress.sockets:
+            socket.transport.pause_reading()
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailableError, match="did not answer in time"):
+            await client.complete(request(seconds=0.3))
+        assert (await client.complete(request(seconds=0.3), automatic=True)).items == []
+        assert time.monotonic() - started < 5
+
+
+async def test_a_lost_connection_costs_an_automatic_request_its_answer_and_an_invoked_one_some_time(
+    serve, options, team
+):
+    engine = StandIn(nap=0.02)
+    await serve(engine)
+    async with Ingress(options) as ingress:
+        states: list[EngineState] = []
+        client = team(ingress.url, states, fallback=False)
+        invoked = asyncio.create_task(client.complete(request("again", 40, seconds=20)))
+        automatic = asyncio.create_task(client.complete(request(passes=500, seconds=20), automatic=True))
+        await until(lambda: len(ingress.heard) == 2)
+        await ingress.shut()
+        assert (await automatic).items == []
+        await ingress.open()
+        assert (await invoked).items[0].text == "AGAIN"
+        first, second = (m["deadline"] for m in ingress.heard if m["prefix"] == "again")
+        assert second < first, "what is left of the deadline, not all of it again"
+        assert any(s.state == "starting" and "was lost" in s.message for s in states)
+        assert client.state.state == "ready"
+
+
+async def test_this_machines_engine_answers_until_the_teams_is_back(serve, options, team):
+    local, theirs = StandIn(), StandIn()
+    await serve(theirs)
+    own = replace(options, memory=False)  # an engine of its own in the same folder
+    await serve(local, memory=False)
+    async with Ingress(options) as ingress:
+        states: list[EngineState] = []
+        client = team(ingress.url, states, own)
+        assert (await client.complete(request("one"))).items
+        assert (theirs.log, local.log) == (["complete one"], [])
+        await ingress.shut()
+        await until(lambda: client.state.engine == "fallback" and client.state.state == "ready")
+        assert "cannot be reached" in client.state.message
+        assert "this machine's engine answers instead" in client.state.message
+        assert (await client.complete(request("two", seconds=5), automatic=True)).items
+        assert local.log == ["complete two"]
+        await ingress.open()
+        await until(lambda: client.state.engine == "team" and client.state.state == "ready")
+        assert client.state.message == ""
+        assert (await client.complete(request("three"))).items
+        assert theirs.log == ["complete one", "complete three"]
+        assert "failed" not in [s.state for s in states]
+
+
+async def test_without_fallback_an_engine_that_is_not_there_is_an_error_until_it_is(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        await ingress.shut()
+        states: list[EngineState] = []
+        client = team(ingress.url, states, fallback=False)
+        with pytest.raises(EngineUnavailableError, match="cannot be reached"):
+            await client.complete(request(seconds=5))
+        assert (states[-1].state, states[-1].engine) == ("failed", "team")
+        await ingress.open()
+        await until(lambda: client.state.state == "ready")
+        assert (await client.complete(request())).items
+
+
+async def test_files_are_not_sent_to_an_engine_without_a_memory_and_are_known_to_ones_own(serve, options, team):
+    theirs, local = StandIn(), StandIn()
+    await serve(theirs)
+    await serve(local, idle_minutes=5.0, device="auto")
+    async with Ingress(options) as ingress:
+        client = team(ingress.url, engine=replace(options, device="auto"))
+        await client.start()
+        await client.remember("a.py", "secret = 1")
+        await client.remember("b.py", "b = 1")
+        await client.forget("b.py")
+        assert dict(client.remembered) == {"a.py": "secret = 1"}
+        await client.ping()
+        assert ingress.kinds() == ["ping"]
+        await ingress.shut()
+        await until(lambda: local.memory == {"a.py": "secret = 1"})
+        assert theirs.memory == {}
+
+
+async def test_an_engine_that_has_a_memory_is_told_again_after_a_reconnection(serve, options, team):
+    theirs = StandIn()
+    await serve(theirs)
+    async with Ingress(options, memory=True) as ingress:
+        client = team(ingress.url, fallback=False)
+        await client.start()
+        await client.remember("a.py", "text")
+        assert theirs.memory == {"a.py": "text"}
+        await ingress.close_all(1001)
+        await until(lambda: ingress.kinds().count("remember") == 2)
+
+
+async def test_a_token_that_is_refused_is_an_error_that_says_whose_and_is_not_tried_again(
+    serve, options, team, monkeypatch
+):
+    monkeypatch.setattr(caller, "MOST_SECONDS", 0.01)
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        ingress.tokens = {"another"}
+        client = team(ingress.url, fallback=False)
+        with pytest.raises(EngineUnavailableError, match="does not accept the token from the environment variable"):
+            await client.complete(request(seconds=5))
+        assert TOKEN not in client.state.message
+        assert "unknown token" in client.state.message
+        await asyncio.sleep(0.5)
+        assert len(ingress.calls) == 1
+        monkeypatch.setenv("REMASK_TOKEN", "another")
+        await until(lambda: client.state.state == "ready")
+        assert ingress.calls[1:] == ["Bearer another"]
+
+
+async def test_a_token_that_is_revoked_ends_the_connection_and_this_machine_takes_over(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        client = team(ingress.url)
+        await client.ping()
+        await ingress.close_all(4401, "revoked by the administrator")
+        await until(lambda: client.state.engine == "fallback")
+        assert "no longer accepts your token (revoked by the administrator)" in client.state.message
+        await client.complete(request(seconds=5))
+        assert len(ingress.calls) == 1
+
+
+async def test_an_engine_without_room_is_left_alone_as_long_as_it_says(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        ingress.refusal = (HTTPStatus.TOO_MANY_REQUESTS, {"Retry-After": "1"}, "too many connections")
+        client = team(ingress.url, fallback=False)
+        started = time.monotonic()
+        with pytest.raises(EngineUnavailableError, match=r"no room at the moment \(too many connections\)"):
+            await client.complete(request(seconds=0.5))
+        ingress.refusal = None
+        await until(lambda: client.state.state == "ready")
+        assert time.monotonic() - started >= 1.0
+        assert len(ingress.calls) == 2
+
+
+async def test_a_redirect_is_not_followed_with_a_token(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options) as elsewhere, Ingress(options) as ingress:
+        ingress.refusal = (HTTPStatus.FOUND, {"Location": elsewhere.url + "/v1/engine"}, "")
+        client = team(ingress.url, fallback=False)
+        with pytest.raises(EngineUnavailableError, match="HTTP status 302"):
+            await client.complete(request(seconds=2))
+        assert elsewhere.calls == []
+
+
+async def test_a_request_over_the_limit_is_refused_here_and_not_asked_of_anybody(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options, max_bytes=1_000) as ingress:
+        client = team(ingress.url)
+        with pytest.raises(BadRequestError, match="takes at most 1,000"):
+            await client.complete(request("x" * 2_000))
+        assert ingress.heard == []
+        assert (await client.complete(request())).items
+
+
+async def test_a_message_that_the_engine_will_not_read_is_not_sent_twice(serve, options, team):
+    engine = StandIn(nap=0.05)
+    await serve(engine)
+    async with Ingress(options) as ingress:
+        client = team(ingress.url)
+        asking = asyncio.create_task(client.complete(request(passes=200, seconds=10)))
+        await until(lambda: ingress.heard)
+        await ingress.close_all(1009, "message too big")
+        with pytest.raises(BadRequestError, match="would not take a message"):
+            await asking
+        assert len(ingress.heard) == 1
+
+
+async def test_another_protocol_is_told_in_words(serve, options, team):
+    await serve(StandIn())
+    async with Ingress(options, protocol=2) as ingress:
+        client = team(ingress.url, fallback=False)
+        with pytest.raises(EngineUnavailableError, match="speaks protocol 2, this client 1"):
+            await client.complete(request(seconds=2))
+
+
+async def test_what_only_the_user_can_mend_is_an_error_even_with_fallback(serve, options, team, monkeypatch):
+    await serve(StandIn())
+    client = team("http://example.com")
+    with pytest.raises(EngineUnavailableError, match="must begin with wss://"):
+        await client.complete(request(seconds=2))
+    assert client.state.state == "failed"
+    monkeypatch.setitem(sys.modules, "websockets.asyncio.client", None)
+    client = team("ws://localhost:1")
+    with pytest.raises(EngineUnavailableError, match=r"pip install 'remask\[team\]'"):
+        await client.complete(request(seconds=2))
+    monkeypatch.delenv("REMASK_TOKEN")
+    monkeypatch.setattr("engine.remote.token._keyring", lambda: None)
+    client = team("wss://engine.invalid")
+    with pytest.raises(EngineUnavailableError, match="remask token set wss://engine.invalid"):
+        await client.complete(request(seconds=2))
+    assert "remask token set" in client.state.message
