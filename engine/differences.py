@@ -22,9 +22,23 @@ def edits_between(old: str, new: str) -> list[Edit]:
         start -= 1
     while end < len(old) and (old[end].isalnum() or old[end] == "_"):
         end, new_end = end + 1, new_end + 1
-    a, b = TOKEN.findall(old[start:end]), TOKEN.findall(new[start:new_end])
+    edits: list[Edit] = []
+    # Lines first: the edits of a long file, and tokens only where lines differ, or a thousand lines take seconds.
+    a, b = old[start:end].splitlines(keepends=True), new[start:new_end].splitlines(keepends=True)
+    at = start
+    for kind, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        before = "".join(a[i1:i2])
+        if kind != "equal":
+            edits += _token_edits(at, before, "".join(b[j1:j2]))
+        at += len(before)
+    return edits
+
+
+def _token_edits(start: int, old: str, new: str) -> list[Edit]:
+    """The edits between two runs of lines, the older of which begins at `start`."""
+    a, b = TOKEN.findall(old), TOKEN.findall(new)
     if len(a) * len(b) > MAX_TOKENS * MAX_TOKENS:
-        return [Edit(start, end, old[start:end], new[start:new_end])]
+        return [Edit(start, start + len(old), old, new)]
     edits, at, done = [], start, 0
     for kind, i1, i2, j1, j2 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
         at += len("".join(a[done:i1]))

@@ -20,7 +20,7 @@ from engine.repair_rank import RANKED, Ranker
 from engine.repair_search import Fix, Search, deadline_check
 from engine.sampler import Observer, Sampler
 from engine.types import Repair, RepairAnswer, RepairRequest
-from engine.verify import Parser
+from engine.verify import Parser, changed_span
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source
@@ -172,8 +172,7 @@ class _Work:
 
 def _moved(old: str, new: str, other: str) -> str:
     """An alternative of an earlier round, with the change from `old` to `new` made to it as well."""
-    edits = edits_between(old, new)
-    first, last = edits[0].start, edits[-1].end
+    first, last, _ = changed_span(old, new)
     tail = len(old) - last
     # Units are mended in the order of the text, so `other` differs from `old` before the change only.
     if other[len(other) - tail :] != old[last:] or len(other) < tail + (last - first):

@@ -24,7 +24,8 @@ BEAM = 4  # how many of them are followed
 DEPTH = 5  # edits in one unit
 WORK = 20_000_000  # characters that a search may have parsed, about two seconds' worth
 LEAST = 150  # parses that it may make however large the unit is
-READING = 8  # what reading with the parser's log costs, in parses without it
+FAR = 8  # lines behind a stop that count as progress; reading on beyond them is not asked for
+READING = 4  # what reading with the parser's log costs, in parses without it
 NODES = 12  # sequences that are continued before a search is given up
 
 
@@ -56,13 +57,12 @@ class Search:
     def _search(self, start: Site, head: int, tail: int, depth: int) -> list[Fix]:
         text = start.text
         order = nodes = 0
-        left = grammars.unread(self.language, text)
-        heap: list[tuple[float, int, str, float, int, int]] = [(0.0, order, text, 0.0, 0, left)]
+        heap: list[tuple[float, int, str, float, int]] = [(0.0, order, text, 0.0, 0)]
         seen = {text}
         found: list[Fix] = []
         while heap and nodes < NODES and self.left > 0 and not self.expired():
             nodes += 1
-            _, _, node, cost, edits, left = heapq.heappop(heap)
+            _, _, node, cost, edits = heapq.heappop(heap)
             if found and cost + 0.5 > found[0].cost + MARGIN:
                 break
             site = grammars.site_of(self.language, node, start.known) if edits else start
@@ -77,10 +77,10 @@ class Search:
                 if found:
                     break
                 continue
-            for gain, edit, after, rest in self._progress(node, left, proposed, seen):
+            for gain, edit, after in self._progress(node, proposed, seen):
                 order += 1
                 total = cost + edit.cost
-                heapq.heappush(heap, (total - gain, order, after, total, edits + 1, rest))
+                heapq.heappush(heap, (total - gain, order, after, total, edits + 1))
         return _distinct(found)
 
     def _part_by_part(self, site: Site, cost: float, edits: int) -> Fix | None:
@@ -101,6 +101,8 @@ class Search:
     def _single(self, text: str, cost: float, edits: int, proposed: list[TokenEdit]) -> list[Fix]:
         """Edits that are enough by themselves."""
         found: list[Fix] = []
+        # tree-sitter parses again only what an edit touches; Python's own parser decides for Python, and reads it all.
+        parsed = None if self.language.name == "python" else self.language.parse(text)
         for tried, edit in enumerate(proposed[:MAX_TRIED]):
             if found and (edit.cost > found[0].cost - cost + MARGIN or len(found) >= ENOUGH):
                 break
@@ -109,15 +111,20 @@ class Search:
             self.tried += 1
             self.left -= len(text)
             after = text[: edit.start] + edit.new + text[edit.end :]
-            if grammars.accepts(self.language, after):
+            if parsed is None:
+                holds = grammars.accepts(self.language, after)
+            else:
+                holds = not parsed.replace(edit.start, edit.end, edit.new).broken
+            if holds:
                 found.append(Fix(after, cost + edit.cost, edits + 1))
         return found
 
-    def _progress(
-        self, text: str, left: int, proposed: list[TokenEdit], seen: set[str]
-    ) -> list[tuple[float, TokenEdit, str, int]]:
-        """The edits behind which the parser reads furthest, for their cost: (gain, edit, text, left to read)."""
-        scored: list[tuple[float, TokenEdit, str, int]] = []
+    def _progress(self, text: str, proposed: list[TokenEdit], seen: set[str]) -> list[tuple[float, TokenEdit, str]]:
+        """The edits behind which the parser reads furthest, for their cost: (gain, edit, text)."""
+        scored: list[tuple[float, TokenEdit, str]] = []
+        reading = grammars.Reading(self.language, text)
+        left = reading.unread(text, 0)
+        stop = len(text) - left
         for edit in proposed[:MEASURED]:
             if self.left <= 0 or self.expired():
                 break
@@ -126,15 +133,25 @@ class Search:
             if after in seen:
                 continue
             seen.add(after)
-            rest = grammars.unread(self.language, after)
+            enough = _lines_on(after, max(stop, edit.start) + len(edit.new), FAR)
+            rest = reading.unread(after, min(edit.start, stop), enough)
             # What is read beyond the old stop, in lines of code; an edit behind the stop gains nothing by deleting.
-            lines = text.count("\n", len(text) - left, len(text) - rest) if rest < left else 0
+            lines = text.count("\n", stop, len(text) - rest) if rest < left else 0
             same_line = left - rest > 0 and not lines
             if rest < left and (lines or left - rest > 8):
                 gain = min(0.25 * lines, 1.5) + (0.1 if same_line else 0.3)
-                scored.append((gain, edit, after, rest))
+                scored.append((gain, edit, after))
         scored.sort(key=lambda s: s[1].cost - s[0])
         return scored[:BEAM]
+
+
+def _lines_on(text: str, at: int, count: int) -> int:
+    """The end of the line that is `count` lines below an offset."""
+    for _ in range(count + 1):
+        at = text.find("\n", at) + 1
+        if not at:
+            return len(text)
+    return at
 
 
 def _distinct(found: list[Fix]) -> list[Fix]:

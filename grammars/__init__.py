@@ -5,7 +5,7 @@ Knows nothing of models or editors.
 
 from grammars.edits import TokenEdit, propose
 from grammars.errors import ErrorNode
-from grammars.faults import Fault, narrowed, site_of, unread
+from grammars.faults import Fault, Reading, narrowed, site_of, unread
 from grammars.registry import Language, UnknownLanguageError, for_path, get, language_id, names
 from grammars.sites import Site
 from grammars.source import Problem, Region, Source
@@ -17,6 +17,7 @@ __all__ = [
     "Fault",
     "Language",
     "Problem",
+    "Reading",
     "Region",
     "Site",
     "Source",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from grammars.gaps import mask
 from grammars.lexer import Lines, scan, tokens
 from grammars.registry import Language
 from grammars.sites import Site
-from grammars.stop import first_stop
+from grammars.stop import first_stop, reports
 from grammars.units import Unit, inner, units
 from grammars.validity import accepts, python_error
 
@@ -135,14 +136,38 @@ def _read(language: Language, text: str, known: frozenset[str]) -> Site:
 
 def unread(language: Language, text: str) -> int:
     """Characters of a text from the first place where a parser cannot read on: 0 when it parses."""
-    data = mask(language, text).encode("utf-8", "replace")
-    stop = first_stop(language, data[:MAX_LOGGED])
-    left = 0 if stop is None else len(data[stop.byte :].decode("utf-8", "ignore")) or 1
-    if language.name == "python":
-        error = python_error(text)
-        if error is None:
-            return 0
-        if error.start is not None and (not left or not any(word in error.message for word in BACKWARD)):
-            at = error.end or error.start if "forgot a comma" in error.message else error.start
-            left = max(left, len(text) - at, 1)
-    return left
+    return Reading(language, text).unread(text, 0)
+
+
+class Reading:
+    """How far parsers read texts that begin as one text does, which is read once without the log."""
+
+    def __init__(self, language: Language, text: str) -> None:
+        self.language = language
+        self._reports = reports(language, _bytes(language, text))
+
+    def unread(self, text: str, alike: int, until: int | None = None) -> int:
+        """What is unread of a text (`unread`) that is known to be right for `alike` characters; `until` is far enough.
+
+        Neither is counted exactly: a few tokens before `alike` are read with the log on, a few behind `until` too.
+        """
+        language, data = self.language, _bytes(self.language, text)
+        quiet = max(bisect_left(self._reports, _size(text, alike)) - 1, 0)
+        stop = first_stop(language, data, quiet, None if until is None else _size(text, until))
+        left = 0 if stop is None else len(data[stop.byte :].decode("utf-8", "ignore")) or 1
+        if language.name == "python":
+            error = python_error(text)
+            if error is None:
+                return 0
+            if error.start is not None and (not left or not any(word in error.message for word in BACKWARD)):
+                at = error.end or error.start if "forgot a comma" in error.message else error.start
+                left = max(left, len(text) - at, 1)
+        return left
+
+
+def _bytes(language: Language, text: str) -> bytes:
+    return mask(language, text).encode("utf-8", "replace")[:MAX_LOGGED]
+
+
+def _size(text: str, characters: int) -> int:
+    return characters if text.isascii() else len(text[:characters].encode("utf-8", "replace"))

@@ -65,18 +65,30 @@ def python_error(text: str) -> Verdict | None:
 
 def ast_error(text: str) -> Verdict | None:
     """The same, for a text that will not be asked about again."""
+    error = _rejection(text)
+    return None if error is None else _placed(text, error)
+
+
+def _rejection(text: str) -> SyntaxError | ValueError | None:
+    """What `ast.parse` raises; None when it accepts."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             ast.parse(text)
-    except SyntaxError as error:
-        start = _offset(text, error.lineno, error.offset)
-        end = _offset(text, error.end_lineno, error.end_offset)
-        return Verdict(True, error.msg or "invalid syntax", start, max(end, start))
-    except (ValueError, RecursionError, MemoryError) as error:
-        # Null bytes, or nesting deeper than this interpreter reads: not a place, but not accepted either.
-        return None if isinstance(error, RecursionError | MemoryError) else Verdict(True, str(error), 0, 0)
+    except (SyntaxError, ValueError) as error:  # the latter for null bytes
+        return error
+    except (RecursionError, MemoryError):
+        return None  # nesting deeper than this interpreter reads: not accepted, but nothing is wrong with it either
     return None
+
+
+def _placed(text: str, error: SyntaxError | ValueError) -> Verdict:
+    """An error with its place in the text."""
+    if not isinstance(error, SyntaxError):
+        return Verdict(True, str(error), 0, 0)
+    start = _offset(text, error.lineno, error.offset)
+    end = _offset(text, error.end_lineno, error.end_offset)
+    return Verdict(True, error.msg or "invalid syntax", start, max(end, start))
 
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -125,10 +137,11 @@ def accepts(language: Language, text: str) -> bool:
     if language.name != "python":
         tree = parse_within_budget(language, mask(language, text).encode("utf-8", "replace"))
         return tree is not None and not tree.root_node.has_error
-    error = ast_error(text)
+    error = _rejection(text)
     if error is None:
         return True
-    if not MAYBE_NEWER.search(text) and "only supported in Python" not in error.message:
+    message = getattr(error, "msg", None) or ""
+    if "only supported in Python" not in message and ("indent" in message or not MAYBE_NEWER.search(text)):
         return False
     source = language.parse(text)
-    return not source.tree.root_node.has_error and newer_than_interpreter(source, error)
+    return not source.tree.root_node.has_error and newer_than_interpreter(source, _placed(text, error))

@@ -9,6 +9,7 @@ from grammars.gaps import mask
 from grammars.lexer import scan, tokens
 from grammars.stop import first_stop
 from grammars.units import units
+from tests.grammars.broken import CASES
 
 PYTHON, SCRIPT, TYPED, TSX = (grammars.get(name) for name in ("python", "javascript", "typescript", "tsx"))
 
@@ -133,3 +134,24 @@ def test_a_parse_that_costs_too_much_is_given_up_and_the_text_can_still_be_edite
     after = source.replace(0, len(text), "const a = 1;\n")
     assert not after.given_up
     assert not after.broken
+
+
+@pytest.mark.parametrize(
+    ("language", "name", "broken", "right"), CASES[::5], ids=[f"{c[0]}: {c[1]}" for c in CASES[::5]]
+)
+def test_reading_on_without_the_log_stops_where_reading_all_of_it_does(
+    language: str, name: str, broken: str, right: str
+) -> None:
+    grammar = grammars.get(language)
+    lead = right * (600 // len(right) + 1)  # long enough for the parser to report its progress before the mistake
+    text = lead + broken
+    reading = grammars.Reading(grammar, text)
+    left = reading.unread(text, 0)
+    assert left == grammars.unread(grammar, text)
+    stop = len(text) - left
+    edits = grammars.propose(grammars.site_of(grammar, text))[:25]
+    for edit in edits:
+        after = text[: edit.start] + edit.new + text[edit.end :]
+        assert reading.unread(after, min(edit.start, stop)) == grammars.unread(grammar, after)
+        near = reading.unread(after, min(edit.start, stop), min(stop + 40, len(after)))
+        assert near >= min(grammars.unread(grammar, after), 1)
