@@ -27,7 +27,8 @@ from engine.ends import (
     repeats,
     with_line_breaks_of,
 )
-from engine.memory import Match, Memory, look_back
+from engine.memory import SURE, Memory
+from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Sampler, Task
 from engine.scoring import suffix_scores
 from engine.types import CompleteAnswer, CompleteRequest, Completion
@@ -37,7 +38,6 @@ from engine.window import Window, WindowBuilder
 from grammars.blocks import opens_block
 
 RENOISE_ROUNDS = 2
-GRAMS = (4, 3, 2, 1)  # tokens that must agree with a place in the window before it proposes what came next there
 NEAR = 8  # ends that the parser is asked about
 TIE = 2.0  # nats between two ends within which the suffix behind them decides
 SUFFIX_TOKENS = 4
@@ -89,25 +89,29 @@ class Completer:
         block = before.invites_block(cursor) if request.multiline is None else request.multiline
         clock.lap("verify")
         window = self.windows.build(request.prefix, request.suffix)
-        cache = self.caches.get(window.ids)
         clock.lap("window")
-        recall = self._recall(request, window)
+        spot = Spot(request, window, block, body_indent(request.prefix), Verifier(before, cursor))
+        memory = self._recollect(request, window, block)
+        remembered = next((item for item in memory.lines if spot.settles(item.text)), None)
+        clock.lap("memory")
+        if remembered is not None and remembered.confidence >= SURE and request.alternatives == 1:
+            return CompleteAnswer([remembered], 0, remembered.tokens, len(window.ids), 0, clock.report())
+        cache = self.caches.get(window.ids)
         task = Task(
             ids=window.ids,
             max_tokens=max(request.max_tokens, 0),
             heal=window.heal,
             follow=following_tokens(self.vocabulary, request.suffix, not block),
-            recall=recall,
-            propose=self._propose(recall, window),
+            recall=memory.recall,
+            propose=memory.propose,
             deadline=request.deadline,
             cancel=cancel,
             observe=observe,
         )
-        spot = Spot(request, window, block, body_indent(request.prefix), Verifier(before, cursor))
         greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1)), clock)
         best = self._best(spot, cache, task, greedy, clock)
-        items = [best] if best.text.strip() else []
         steps = best.steps
+        items = likelier(best, remembered)[: max(request.alternatives, 1)]
         for token in self._rivals(greedy, request):
             if len(items) >= request.alternatives or out_of_time(task):
                 break
@@ -143,36 +147,12 @@ class Completer:
             rivals = [rivals[i] for i in np.argsort(np.arange(len(rivals)) - noise)]
         return rivals
 
-    def _recall(self, request: CompleteRequest, window: Window) -> Callable[[list[int]], Match] | None:
-        """Asks the memory about the token after those known; asked twice, it answers from its last look-up."""
-        if self.memory is None:
-            return None
-        end = self.denoise.denoiser.config.reserved.end
-        view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end)
-        size = len(window.ids)
-        last: tuple[list[int], Match] = ([], Match())
-
-        def recall(known: list[int]) -> Match:
-            nonlocal last
-            text = window.left + known[size:]
-            if last[0] != text:
-                last = (text, view.match(text))
-            return last[1]
-
-        return recall
-
-    def _propose(self, recall: Callable[[list[int]], Match] | None, window: Window) -> Callable[[list[int]], list[int]]:
-        """Drafts that cost no noise: what healing will most likely spell, the memory, the window itself."""
-        spelled = self.vocabulary.encode(window.heal.decode("utf-8", "replace") + "x")[:-1]
-
-        def propose(known: list[int]) -> list[int]:
-            found = recall(known).draft if recall is not None else []
-            if window.heal and len(known) == len(window.ids):
-                agrees = self.vocabulary.decode_bytes(found).startswith(window.heal)
-                return found if agrees else spelled
-            return found or next((seen for gram in GRAMS if (seen := look_back(known, gram))), [])
-
-        return propose
+    def _recollect(self, request: CompleteRequest, window: Window, block: bool) -> Recollection:
+        view = None
+        if self.memory is not None:
+            end = self.denoise.denoiser.config.reserved.end
+            view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end)
+        return Recollection(self.vocabulary, view, request, window, block)
 
     def text(self, window: Window, tokens: list[int]) -> str:
         """The middle's text without the bytes that healing spelled again."""

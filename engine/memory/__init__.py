@@ -1,8 +1,22 @@
 """The workspace's memory: an unbounded n-gram model over the files of the project, mixed into the denoiser's own."""
 
 from engine.memory.index import Memory, View
+from engine.memory.line_trust import LEAST, SURE, chance_of_denoiser, chance_of_line
+from engine.memory.lines import Line, rests_of_line
 from engine.memory.match import Match
 from engine.memory.store import TokenStore
 from engine.memory.window import look_back
 
-__all__ = ["Match", "Memory", "TokenStore", "View", "look_back"]
+__all__ = [
+    "LEAST",
+    "SURE",
+    "Line",
+    "Match",
+    "Memory",
+    "TokenStore",
+    "View",
+    "chance_of_denoiser",
+    "chance_of_line",
+    "look_back",
+    "rests_of_line",
+]

@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePath
 
 import numpy as np
 
 import grammars
+from engine.memory.folding import Folding, Tokens
 from engine.memory.match import Match
-from engine.memory.shelf import File, Segment, Shelf, Tokens
+from engine.memory.shelf import File, Segment, Shelf
 from engine.memory.store import TokenStore
+from engine.memory.suffixes import DEPTH
 from engine.vocabulary import Vocabulary
 
 MAX_TOKENS = 8_000_000  # about 700,000 lines, 100 MB: the engine as a whole stays under 600 MB
@@ -38,8 +41,8 @@ class Memory:
     def __init__(self, vocabulary: Vocabulary, store: TokenStore | None = None) -> None:
         self.vocabulary = vocabulary
         self.store = store
-        self._width = 2 if vocabulary.size < 65_535 else 4
-        self._shelves: dict[str, Shelf] = defaultdict(lambda: Shelf(self._width))
+        self.folding = Folding(vocabulary)
+        self._shelves: dict[str, Shelf] = defaultdict(lambda: Shelf(self.folding))
         self._where: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory")
@@ -128,7 +131,7 @@ class Memory:
         if self._current is None or self._current[0] != key:
             texts = [self._tokens(t) for t in (above, below)]
             files = [File(path or "", t) for t in texts if len(t)]
-            self._current = (key, (Segment(files, self._width),) if files else ())
+            self._current = (key, (Segment(files, self.folding),) if files else ())
         return self._current[1]
 
     def _tokens(self, text: str) -> Tokens:
@@ -158,14 +161,43 @@ class View:
         self.own = own
         self.path = path
         self.folder = str(PurePath(path).parent) if path else None
-        self.follows = np.array(follows, dtype=np.uint32)
+        self.follows = memory.folding.of(np.array(follows, dtype=np.uint32))
+
+    def query(self, known: list[int]) -> bytes:
+        """The end of `known` (token ids) as streams spell it."""
+        ids = self.memory.folding.of(np.array(known[-DEPTH:], dtype=np.uint32))
+        return ids[::-1].astype(ids.dtype.newbyteorder(">")).tobytes()
+
+    def places(self, query: bytes, reach: int) -> Iterator[tuple[Segment, int, int, int]]:
+        """Places whose left ends like `query`: segment, backward index, tokens in common, nearness (0: this file).
+
+        The longest first, those of this file before others; at most `2 * reach` of a segment, which share most.
+        """
+        found = [s.suffixes.near(query, reach) for s in self.segments]
+        if not found:
+            return
+        shared = np.concatenate([common for _, common in found])
+        places = np.concatenate([at for at, _ in found])
+        of = np.repeat(np.arange(len(found)), [len(at) for at, _ in found])
+        for i in np.argsort(-shared, kind="stable").tolist():
+            if not shared[i]:
+                return
+            segment, place = self.segments[of[i]], int(places[i])
+            if not place:
+                continue
+            file, own = segment.file(place), segment in self.own
+            if file.alive and (own or file.path != self.path):
+                yield segment, place, int(shared[i]), self._near(file, own)
+
+    def _near(self, file: File, own: bool) -> int:
+        return 0 if own else 1 if str(PurePath(file.path).parent) == self.folder else 2
 
     def match(self, known: list[int]) -> Match:
         """The longest match of the end of `known` (token ids), and what followed it."""
         self.memory.lookups += 1
         if not self.segments or len(known) < SHORTEST:
             return Match()
-        query = self.segments[0].suffixes.query(known)
+        query = self.query(known)
         lengths = [s.suffixes.longest(query) for s in self.segments]
         for length in sorted({n for n in lengths if n >= SHORTEST}, reverse=True)[:4]:
             found = self._at(query, length, [s for s, n in zip(self.segments, lengths, strict=True) if n >= length])
@@ -176,7 +208,7 @@ class View:
 
     def _at(self, query: bytes, length: int, segments: list[Segment]) -> Match | None:
         weights: dict[int, float] = defaultdict(float)
-        count, nearest = 0, 2
+        count, nearest, agreeing = 0, 2, 0.0
         best, ahead = 0.0, (segments[0], 0)
         for segment in segments:
             own = segment in self.own
@@ -189,10 +221,11 @@ class View:
                 token, agrees = self._next(segment, place)
                 if token == segment.wall:
                     continue
-                near = 0 if own else 1 if str(PurePath(file.path).parent) == self.folder else 2
+                near = self._near(file, own)
                 weight = NEARNESS[near]
                 if agrees:
                     weight *= AGREEMENT
+                    agreeing += weight
                 weights[token] += weight
                 nearest = min(nearest, near)
                 seen += 1
@@ -203,19 +236,20 @@ class View:
             return None
         total = sum(weights.values())
         chances = {t: w / total for t, w in weights.items()}
-        return Match(length, count, nearest, chances, self._ahead(*ahead))
+        return Match(length, count, nearest, agreeing / total, chances, self._ahead(*ahead))
 
     def _next(self, segment: Segment, place: int) -> tuple[int, bool]:
         """The token after a place, `end` where the suffix follows at once, and whether it follows soon."""
-        after = segment.suffixes.stream[max(place - REACH, 0) : place][::-1]
-        token, n = int(after[0]), len(self.follows)
+        after, n = segment.after(place, REACH), len(self.follows)
+        token = int(after[0])
         if not n or len(after) < n:
             return token, False
-        for hit in np.flatnonzero(after[: len(after) - n + 1] == self.follows[0]).tolist():
-            if np.array_equal(after[hit : hit + n], self.follows[:n]):
+        folded = self.memory.folding.of(after)
+        for hit in np.flatnonzero(folded[: len(after) - n + 1] == self.follows[0]).tolist():
+            if np.array_equal(folded[hit : hit + n], self.follows[:n]):
                 return (token if hit else self.end), True
         return token, False
 
     def _ahead(self, segment: Segment, place: int) -> list[int]:
-        tokens: list[int] = segment.suffixes.stream[max(place - AHEAD, 0) : place][::-1].tolist()
+        tokens: list[int] = segment.after(place, AHEAD).tolist()
         return tokens[: tokens.index(segment.wall)] if segment.wall in tokens else tokens

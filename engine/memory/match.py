@@ -12,6 +12,7 @@ SHORT_DRAFT = 3
 class Match:
     """The longest match of what is known: how many tokens agree, how often, and what followed.
 
+    `agrees` is the part of the places' weight behind which the text after the hole follows, too.
     `chances` is a distribution over the tokens that followed, nearer files counting for more; `ahead` are the tokens
     after the best place (nearest, and the one that agrees with what follows the hole), a draft for the sampler.
     """
@@ -19,6 +20,7 @@ class Match:
     length: int = 0
     count: int = 0
     near: int = 2  # 0 this file, 1 its folder, 2 the workspace
+    agrees: float = 0.0
     chances: dict[int, float] = field(default_factory=dict)
     ahead: list[int] = field(default_factory=list)
 

@@ -1,8 +1,9 @@
 """The memory's distribution mixed into the denoiser's: p = (1 - trust) * denoiser + trust * memory.
 
 After nested cache models (Hellendoorn and Devanbu 2017) and infini-gram (arXiv 2401.17377), with a fitted trust:
-a logistic function of how long the match is, how often it was seen, how much its places agree, how near they are, and
-how unsure the denoiser is. `remask bench memory --fit` fits it on dev packages and prints these numbers.
+a logistic function of how long the match is, how often it was seen, how much its places agree, how near they are,
+whether they go on to what follows the hole, and how unsure the denoiser is. `remask bench memory --fit` fits it on dev
+packages and prints these numbers.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from dataclasses import dataclass, field
 
 from engine.memory.match import Match
 
-FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder")
-WEIGHTS: tuple[float, ...] = (-8.27, 0.88, 0.46, 0.42, 3.50, 1.21, 0.45, 0.34)
+FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees")
+WEIGHTS: tuple[float, ...] = (-7.18, 0.75, -0.03, 0.56, 2.48, 0.78, -0.63, -0.30, 2.22)
 
 
 def features(match: Match, doubt: float) -> tuple[float, ...]:
@@ -27,6 +28,7 @@ def features(match: Match, doubt: float) -> tuple[float, ...]:
         min(doubt, 6.0),
         float(match.near == 0),
         float(match.near == 1),
+        match.agrees,
     )
 
 

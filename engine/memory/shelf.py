@@ -1,7 +1,8 @@
 """Files of one language family in sorted streams: a few large ones, and small ones for what was edited lately.
 
 An edit sorts its own file again and nothing else; small streams are merged behind the scenes, and files that were
-replaced or forgotten stay in their stream, unseen, until a merge drops them.
+replaced or forgotten stay in their stream, unseen, until a merge drops them. A token takes eight bytes: its id, what it
+is sorted by, and its place in the order.
 """
 
 from __future__ import annotations
@@ -11,13 +12,12 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
+from engine.memory.folding import Folding, Tokens
 from engine.memory.suffixes import Suffixes
 
 RECENT = 24  # single files before they are merged
 SEGMENT = 1_000_000  # tokens of a merged stream at most: sorting one takes some 50 MB for a moment
-Tokens = npt.NDArray[np.uint32]
 
 
 @dataclass(eq=False, slots=True)
@@ -32,33 +32,45 @@ class File:
 class Segment:
     """Some files in one sorted stream, a separator (which no context can match) before and after each."""
 
-    def __init__(self, files: list[File], width: int) -> None:
+    def __init__(self, files: list[File], folding: Folding) -> None:
         self.files = files
-        wall = np.array([(1 << 8 * width) - 1], dtype=np.uint32)
+        self.wall = folding.wall
+        wall = np.array([self.wall], dtype=folding.dtype)
         parts = [wall]
         for file in files:
-            parts += [file.tokens, wall]
-        stream = np.concatenate(parts)
-        self.wall = int(wall[0])
-        self.suffixes = Suffixes(stream, width, self.wall)
+            parts += [file.tokens.astype(folding.dtype), wall]
+        self.text = np.concatenate(parts)
+        self.suffixes = Suffixes(folding.of(self.text), folding.width, self.wall)
         self._starts = np.cumsum([len(p) for p in parts])[:-1:2]
+        for file, start in zip(files, self._starts.tolist(), strict=True):
+            file.tokens = self.text[start : start + len(file.tokens)]  # not a second copy
 
     def file(self, place: int) -> File:
         """The file that a backward index lies in."""
         at = self.suffixes.size - 1 - place
         return self.files[max(int(np.searchsorted(self._starts, at, side="right")) - 1, 0)]
 
+    def after(self, place: int, count: int) -> Tokens:
+        """At most `count` tokens after a place, those of the next file among them behind a `wall`."""
+        at = self.suffixes.size - place
+        return self.text[at : at + count]
+
     @property
     def living(self) -> list[File]:
         """Files that were not replaced or forgotten since."""
         return [f for f in self.files if f.alive]
 
+    @property
+    def nbytes(self) -> int:
+        """Memory that it takes."""
+        return self.text.nbytes + self.suffixes.nbytes
+
 
 class Shelf:
     """All files of one family. `put` and `drop` take effect at once; `merge` is for a background thread."""
 
-    def __init__(self, width: int) -> None:
-        self.width = width
+    def __init__(self, folding: Folding) -> None:
+        self.folding = folding
         self.files: dict[str, File] = {}
         self.segments: tuple[Segment, ...] = ()
         self._lock = threading.Lock()
@@ -66,7 +78,7 @@ class Shelf:
     def put(self, path: str, tokens: Tokens) -> None:
         """Add a file or replace it."""
         file = File(path, tokens)
-        fresh = Segment([file], self.width)
+        fresh = Segment([file], self.folding)
         with self._lock:
             self._bury(path)
             self.files[path] = file
@@ -94,14 +106,14 @@ class Shelf:
     def merge(self) -> None:
         """Put small streams together, and streams that are mostly dead anew."""
         old = [s for s in self.segments if s.suffixes.size < SEGMENT // 2 or 2 * len(s.living) < len(s.files)]
-        fresh = [Segment(group, self.width) for group in _groups(f for s in old for f in s.living)]
+        fresh = [Segment(group, self.folding) for group in _groups(f for s in old for f in s.living)]
         with self._lock:
             self.segments = (*fresh, *(s for s in self.segments if s not in old))
 
     @property
     def nbytes(self) -> int:
-        """Memory of the streams and of the files' own tokens."""
-        return sum(s.suffixes.nbytes for s in self.segments) + sum(f.tokens.nbytes for f in self.files.values())
+        """Memory of the streams."""
+        return sum(s.nbytes for s in self.segments)
 
 
 def _groups(files: Iterable[File]) -> Iterator[list[File]]:

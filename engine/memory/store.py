@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from engine.memory.shelf import Tokens
+from engine.memory.folding import Tokens
 
 log = logging.getLogger(__name__)
 

@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from engine.memory.folding import Tokens
+
 DEPTH = 32  # tokens of left context that are told apart
 ROUNDS = DEPTH.bit_length() - 1
 
@@ -17,7 +19,7 @@ ROUNDS = DEPTH.bit_length() - 1
 class Suffixes:
     """An immutable sorted stream. Big-endian bytes, so that comparing bytes compares token sequences."""
 
-    def __init__(self, tokens: npt.NDArray[np.uint32], width: int, wall: int = -1) -> None:
+    def __init__(self, tokens: Tokens, width: int, wall: int = -1) -> None:
         """`tokens` (n,) in the order of the text; `width` bytes a token (2 when the vocabulary allows it).
 
         Places in front of a `wall` (where a text ends) have nothing to say and never count as a match.
@@ -26,15 +28,15 @@ class Suffixes:
         backwards = tokens[::-1]
         self.width = width
         self.size = len(tokens)
-        self.stream = backwards.astype(f">u{width}")
-        self._bytes = self.stream.tobytes()
+        self._bytes = backwards.astype(f">u{width}").tobytes()
+        self.stream = np.frombuffer(self._bytes, dtype=f">u{width}")
         self._order = _sorted(backwards)
         self._at = self._order.data  # a Python int a look-up, without numpy's scalars
 
     @property
     def nbytes(self) -> int:
         """Memory that the stream and its order take."""
-        return 2 * len(self._bytes) + self._order.nbytes
+        return len(self._bytes) + self._order.nbytes
 
     def query(self, known: list[int]) -> bytes:
         """The last `DEPTH` tokens of `known`, backwards, as the stream spells them."""
@@ -65,6 +67,18 @@ class Suffixes:
         # Evenly over the range, which is sorted by what comes before the shared part.
         return self._order[first : last : max(-(-count // limit), 1)].astype(np.int64), count
 
+    def near(self, query: bytes, reach: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Backward indices of at most `2 * reach` places, and the tokens that each shares with `query`.
+
+        They stand around the query in the sorted order: no other place shares more than the least of them.
+        """
+        at, n = self._lower(query), len(query) // self.width
+        places = self._order[max(at - reach, 0) : at + reach].astype(np.int64)
+        columns = places[:, None] + np.arange(n)
+        found = self.stream[np.minimum(columns, self.size - 1)]
+        agree = (found == np.frombuffer(query, dtype=self.stream.dtype)) & (columns < self.size)
+        return places, np.logical_and.accumulate(agree, axis=1).sum(axis=1)
+
     def _lower(self, query: bytes) -> int:
         low, high, n, w, data, at = 0, self.size, len(query), self.width, self._bytes, self._at
         while low < high:
@@ -87,7 +101,7 @@ class Suffixes:
         return len(found) // self.width
 
 
-def _sorted(stream: npt.NDArray[np.uint32]) -> npt.NDArray[np.int32]:
+def _sorted(stream: Tokens) -> npt.NDArray[np.int32]:
     n = len(stream)
     rank = stream.astype(np.int64)
     order = np.argsort(rank, kind="stable")
