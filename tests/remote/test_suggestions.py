@@ -1,4 +1,4 @@
-"""The real model, behind a WebSocket: the same suggestions as this machine's own, and an editor that sees where from."""
+"""The real model behind a WebSocket: the same suggestions as one's own; an editor that sees whose they are."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ async def test_an_editor_sees_the_teams_engine_its_loss_and_its_return(engine_ho
 async def test_an_address_in_a_workspaces_file_is_not_called(engine_home: Path, tmp_path: Path):
     async with Ingress(OPTIONS) as ingress:
         (tmp_path / ".zed").mkdir()
-        (tmp_path / ".zed" / "settings.json").write_text('{"lsp": {"remask": {"url": "%s"}}}' % ingress.url)
+        (tmp_path / ".zed" / "settings.json").write_text(f'{{"url": "{ingress.url}"}}')
         editor = await Editor.start(
             tmp_path,
             {"memory": {"enable": False}},
