@@ -75,6 +75,7 @@ class Trainer:
         if compiled:
             # All layers share one compilation for each of the batches' shapes; what cannot be compiled runs as it is.
             torch._dynamo.config.suppress_errors = True
+            torch._dynamo.config.recompile_limit = 32  # shapes of batches, with and without gradients
             for layer in self.model.layers:
                 layer.compile(dynamic=False)
         matrices = [p for p in self.model.parameters() if p.ndim == 2]
