@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.memory import LEAST, Match, View, chance_of_denoiser, chance_of_line, look_back, rests_of_line
+from engine.memory import DRAFTED, LEAST, Match, View, chance_of_denoiser, chance_of_line, look_back, rests_of_line
 from engine.types import CompleteRequest, Completion
 from engine.vocabulary import Vocabulary
 from engine.window import Window
@@ -27,7 +27,7 @@ class Recollection:
         self._last: tuple[list[int], Match] = ([], Match())
         heal = window.heal.decode("utf-8", "replace")
         self._spelled = vocabulary.encode(heal + "x")[:-1]
-        self._whole = [vocabulary.encode(heal + item.text) for item in self.lines]
+        self._whole = [vocabulary.encode(heal + item.text) for item in self.lines if item.confidence >= DRAFTED]
 
     def _recall(self, known: list[int]) -> Match:
         """The match behind `known`, the window included; asked twice, it answers from its last look-up."""

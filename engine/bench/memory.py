@@ -1,38 +1,37 @@
 """`remask bench memory`: what the workspace's memory adds, package by package, and how its trust is fitted.
 
 Each held-out package is a workspace: all its files are remembered, and the rest of a line is completed at seeded
-cursors
-of some of them. A file's own remembered copy is never asked (see `engine.memory`), so no cursor sees its own answer.
-Fitting and reporting use different packages.
+cursors of some of them, without the memory and with it; beside them stands the likeliest line that the memory has,
+whatever the denoiser says. A file's own remembered copy is never asked (see `engine.memory`), so no cursor sees its own
+answer. Fitting and reporting use different packages.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import math
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
 import engine
+from engine.bench.memory_definitions import Definitions, WithDefinitions
+from engine.bench.memory_fit import BUCKETS, fit, line_cases, remembered
 from engine.core import Engine
 from engine.denoiser import Denoiser
-from engine.memory import Match, Memory, mixture
-from engine.model.evaluation.cases import CUTTERS, Case, build_cases
+from engine.memory import View, chance_of_line, rests_of_line
+from engine.model.evaluation.cases import Case
 from engine.model.evaluation.documents import DEV, Document, read_documents
-from engine.sampler import Task, Writing
-from engine.types import CompleteRequest
+from engine.model.evaluation.measures import edit_similarity, mcnemar, paired_interval
+from engine.types import CompleteAnswer, CompleteRequest
 
 SMALLEST = 8  # files that make a workspace
-BUCKETS = ((0, 1), (2, 3), (4, 7), (8, 15), (16, 64))
+BINS = 5  # of the calibration
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,193 +42,171 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
     )
+    parser.add_argument("--definitions", action="store_true", help="also put signatures before the suffix")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the table; exit 0."""
+    """Print the tables; exit 0."""
     documents = read_documents(args.dev, seed=args.seed)
     workspaces = {k: v for k, v in _by_package(documents).items() if len(v) >= SMALLEST}
-    names = sorted(workspaces)
+    packages = sorted({documents[0].package for documents in workspaces.values()})
+    fitting = set(packages[::2]) if args.fit else set()
     console = Console()
-    with engine.load("auto", model=args.model) as e:
-        fitting = names[::2] if args.fit else []
-        reporting = names[1::2] if args.fit else names
-        if args.fit:
-            fit(e, [workspaces[n] for n in fitting], args.each, args.seed, console)
-        rows = [r for name in reporting for r in compare(e, workspaces[name], args.each, args.seed)]
+    with engine.load("auto", memory=False, model=args.model) as e:
+        if fitting:
+            fit(e, [w for _, w in sorted(workspaces.items()) if w[0].package in fitting], args.each, args.seed, console)
+        reporting = [w for _, w in sorted(workspaces.items()) if w[0].package not in fitting]
+        rows = [r for w in reporting for r in compare(e, w, args.each, args.seed, args.definitions)]
         pass_ms = one_pass(e.denoiser)
     report(console, rows, pass_ms)
+    calibration(console, rows)
     if args.json:
         args.json.write_text(json.dumps({"pass_ms": pass_ms, "cursors": [asdict(r) for r in rows]}, indent=1))
     return 0
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """One answer: exact or not, how similar, and what it took."""
+
+    exact: bool
+    similar: float
+    steps: int
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
-    """One cursor with and without the memory."""
+    """One cursor; `match` is the longest match of the tokens left of it, `chance` that of the memory's best line."""
 
     package: str
     language: str
     match: int
-    exact_with: bool
-    exact_without: bool
-    steps_with: int
-    steps_without: int
-    ms_with: float
-    ms_without: float
+    without: Outcome
+    with_memory: Outcome
+    line_exact: bool
+    chance: float
+    definitions: Outcome | None
 
 
-def compare(e: Engine, documents: Sequence[Document], each: int, seed: int) -> Iterator[Row]:
+def compare(e: Engine, documents: Sequence[Document], each: int, seed: int, definitions: bool) -> Iterator[Row]:
     """Complete every cursor of a workspace with and without its memory, in turns."""
     memory = remembered(e, documents)
-    for case in line_cases(documents, each, seed):
+    signatures = Definitions(documents) if definitions else None
+    for i, case in enumerate(line_cases(documents, each, seed)):
         request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=False)
-        window = e.completer.windows.build(case.prefix, case.suffix)
-        match = memory.view(case.language, case.path, case.prefix, case.suffix, -1).match(window.left)
-        answers = {}
-        for which in (memory, None):
+        view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
+        text, chance = _line(view, case)
+        outcomes = {}
+        for which in (memory, None) if i % 2 else (None, memory):
             e.completer.memory = which
-            started = time.perf_counter()
-            answer = e.run_complete(request)
-            answers[which is not None] = (answer, (time.perf_counter() - started) * 1e3)
-        (with_, ms_with), (without, ms_without) = answers[True], answers[False]
-        truth = case.middle.rstrip()
+            outcomes[which is not None] = _outcome(e, request, case)
+        e.completer.memory = None
+        mentioned = signatures.mentioned(case) if signatures is not None else []
         yield Row(
             case.package,
             case.language,
-            match.length,
-            bool(with_.items) and with_.items[0].text.rstrip() == truth,
-            bool(without.items) and without.items[0].text.rstrip() == truth,
-            with_.steps,
-            without.steps,
-            ms_with,
-            ms_without,
+            view.match(e.completer.windows.build(case.prefix, case.suffix).left).length,
+            outcomes[False],
+            outcomes[True],
+            text == case.middle.rstrip(),
+            chance,
+            _with_definitions(e, request, case, mentioned) if mentioned else None,
         )
+    memory.close()
+
+
+def _line(view: View, case: Case) -> tuple[str, float]:
+    """The memory's likeliest rest of the line, and its chance; ("", 0) when it has none."""
+    lines = [(line.text, chance_of_line(line)) for line in rests_of_line(view, case.prefix, case.suffix)]
+    return max(lines, key=lambda line: line[1], default=("", 0.0))
+
+
+def _outcome(e: Engine, request: CompleteRequest, case: Case) -> Outcome:
+    started = time.perf_counter()
+    answer: CompleteAnswer = e.run_complete(request)
+    ms = (time.perf_counter() - started) * 1e3
+    text, truth = (answer.items[0].text.rstrip() if answer.items else ""), case.middle.rstrip()
+    return Outcome(text == truth, edit_similarity(text, truth), answer.steps, ms)
+
+
+def _with_definitions(e: Engine, request: CompleteRequest, case: Case, signatures: Sequence[str]) -> Outcome:
+    windows = e.completer.windows
+    with_signatures = WithDefinitions(windows.vocabulary, windows.reserved, windows.budget)
+    with_signatures.signatures = signatures
+    e.completer.windows = with_signatures
+    try:
+        return _outcome(e, request, case)
+    finally:
+        e.completer.windows = windows
 
 
 def report(console: Console, rows: Sequence[Row], pass_ms: float) -> None:
     """Exact rest of the line and forward passes, by language and by match length."""
     table = Table(title=f"rest of the line, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
-    for column in ("cursors", "n", "exact without", "exact with", "ratio", "passes without", "passes with", "ratio"):
-        table.add_column(column, justify="left" if column == "cursors" else "right")
+    columns = ("cursors", "n", "exact", "memory alone", "with", "ratio", "won", "lost")
+    for column in (*columns, "similar", "with", "passes", "with", "ratio"):
+        table.add_column(column, justify="left" if column == "cursors" else "right", no_wrap=True)
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in rows:
         groups["all"].append(row)
         groups[row.language].append(row)
+        groups[row.package].append(row)
         low, high = next(b for b in BUCKETS if b[0] <= row.match <= b[1])
-        groups[f"match of {low:>2} to {high} tokens"].append(row)
-    for name, group in sorted(groups.items()):
-        before, after = _share(r.exact_without for r in group), _share(r.exact_with for r in group)
-        slow, fast = _share(r.steps_without for r in group), _share(r.steps_with for r in group)
+        groups[f"match {low:>2}-{high}"].append(row)
+    for name, group in sorted(groups.items(), key=lambda g: ("match" in g[0], g[0])):
+        before, after = _mean(r.without.exact for r in group), _mean(r.with_memory.exact for r in group)
+        slow, fast = _mean(r.without.steps for r in group), _mean(r.with_memory.steps for r in group)
         table.add_row(
             name,
             str(len(group)),
             f"{before:.3f}",
+            f"{_mean(r.line_exact for r in group):.3f}",
             f"{after:.3f}",
             f"{after / before:.2f}" if before else "-",
+            str(sum(r.with_memory.exact > r.without.exact for r in group)),
+            str(sum(r.with_memory.exact < r.without.exact for r in group)),
+            f"{_mean(r.without.similar for r in group):.3f}",
+            f"{_mean(r.with_memory.similar for r in group):.3f}",
             f"{slow:.2f}",
             f"{fast:.2f}",
             f"{fast / slow:.2f}",
         )
     console.print(table)
-
-
-@dataclass(frozen=True, slots=True)
-class Position:
-    """A token of a true middle: what the denoiser and the memory thought of it."""
-
-    features: tuple[float, ...]
-    denoiser: float  # its probability under the denoiser
-    memory: float  # and under the memory
-    match: int
-
-
-def fit(e: Engine, workspaces: Sequence[Sequence[Document]], each: int, seed: int, console: Console) -> None:
-    """Fit the trust's weights by gradient ascent on the mixture's log-likelihood, print and use them."""
-    positions = [p for documents in workspaces for p in observe(e, documents, 2 * each, seed)]
-    x = np.array([p.features for p in positions])
-    model, memory = np.array([p.denoiser for p in positions]), np.array([p.memory for p in positions])
-    weights = maximise(x, model, memory, np.array(mixture.WEIGHTS))
-    console.print(f"{len(positions)} positions of {len(workspaces)} packages")
-    console.print("WEIGHTS = (" + ", ".join(f"{w:.2f}" for w in weights) + ")")
-    table = Table(title="by length of the match: nats a token, and the trust that was fitted")
-    for column in ("match", "n", "denoiser", "memory right", "mixture", "trust"):
-        table.add_column(column, justify="right")
-    part = _logistic(x @ weights)
-    for low, high in BUCKETS[1:]:
-        at = np.array([low <= p.match <= high for p in positions])
-        if at.any():
-            mixed = (1 - part[at]) * model[at] + part[at] * memory[at]
-            nats = [f"{-np.log(np.maximum(v, 1e-9)).mean():.3f}" for v in (model[at], mixed)]
-            right = f"{(memory[at] > 0.5).mean():.3f}"
-            table.add_row(f"{low}-{high}", str(at.sum()), nats[0], right, nats[1], f"{part[at].mean():.2f}")
-    console.print(table)
-    mixture.WEIGHTS = tuple(float(w) for w in weights)
-
-
-def maximise(
-    x: npt.NDArray[np.float64],
-    denoiser: npt.NDArray[np.float64],
-    memory: npt.NDArray[np.float64],
-    weights: npt.NDArray[np.float64],
-    rounds: int = 4000,
-) -> npt.NDArray[np.float64]:
-    """Weights (F,) that maximise mean log((1 - trust) * denoiser + trust * memory), trust = logistic(x @ weights)."""
-    scale = np.maximum(np.abs(x).max(axis=0), 1e-9)
-    x, w = x / scale, weights * scale
-    step, moment, square = 0.02, np.zeros_like(w), np.zeros_like(w)
-    for i in range(1, rounds + 1):
-        part = _logistic(x @ w)
-        slope = (memory - denoiser) / np.maximum((1 - part) * denoiser + part * memory, 1e-9) * part * (1 - part)
-        gradient = x.T @ slope / len(x) - 1e-4 * w
-        moment = 0.9 * moment + 0.1 * gradient
-        square = 0.999 * square + 0.001 * gradient**2
-        w = w + step * (moment / (1 - 0.9**i)) / (np.sqrt(square / (1 - 0.999**i)) + 1e-8)
-    return w / scale
-
-
-def observe(e: Engine, documents: Sequence[Document], each: int, seed: int) -> Iterator[Position]:
-    """Read true middles causally; give every token whose left context the memory matches."""
-    memory = remembered(e, documents)
-    for case in line_cases(documents, each, seed + 1):
-        yield from _positions(e, memory, case)
-
-
-def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
-    window = e.completer.windows.build(case.prefix, case.suffix, heal=False)
-    end = e.denoiser.config.reserved.end
-    middle = e.vocabulary.encode(case.middle)[:32]
-    w = Writing(e.denoiser, e.vocabulary, e.caches.get(window.ids), Task(window.ids))
-    known = w.known[w.committed :] + middle
-    prediction = e.denoiser.causal(w.cache, known, w.committed, range(len(known) - len(middle) - 1, len(known)))
-    view = memory.view(case.language, case.path, case.prefix, case.suffix, end)
-    line_break = e.vocabulary.encode("\n")[0]
-    for i, token in enumerate([*middle, end]):
-        match: Match = view.match(window.left + middle[:i])
-        if not match.chances:
-            continue
-        # The memory says that a line ends by its line break, the denoiser by <end>: either is the end of this middle.
-        chance = match.chances.get(token, 0.0) + (match.chances.get(line_break, 0.0) if token == end else 0.0)
-        doubt = -float(prediction.top_logprobs[i, 0])
-        yield Position(
-            mixture.features(match, doubt), math.exp(prediction.logprob(i, token)), min(chance, 1.0), match.length
+    old, new = [r.without.exact for r in rows], [r.with_memory.exact for r in rows]
+    lowest, highest = paired_interval([(float(x), 1.0) for x in old], [(float(x), 1.0) for x in new])
+    console.print(
+        f"exact with less without: {_mean(new) - _mean(old):+.3f} (95 % {lowest:+.3f} … {highest:+.3f}, "
+        f"p {mcnemar(old, new):.3f}); either the denoiser or the memory alone is right at "
+        f"{_mean(r.without.exact or r.line_exact for r in rows):.3f}; "
+        f"mean ms without {_mean(r.without.ms for r in rows):.0f}, with {_mean(r.with_memory.ms for r in rows):.0f}"
+    )
+    if told := [(r.without.exact, r.definitions.exact) for r in rows if r.definitions is not None]:
+        won, lost = sum(b > a for a, b in told), sum(b < a for a, b in told)
+        console.print(
+            f"definitions alone: the lines of {len(told)} cursors mention one; exact {_mean(a for a, _ in told):.3f} "
+            f"without, {_mean(b for _, b in told):.3f} with (won {won}, lost {lost})"
         )
 
 
-def remembered(e: Engine, documents: Sequence[Document]) -> Memory:
-    """A memory of a whole workspace."""
-    memory = Memory(e.vocabulary)
-    for document in documents:
-        memory.remember(document.path, document.text)
-    memory.settle()
-    return memory
-
-
-def line_cases(documents: Sequence[Document], each: int, seed: int) -> list[Case]:
-    """Seeded cursors at which the rest of a line is written."""
-    return build_cases(documents, {"line": CUTTERS["line"]}, each, seed)
+def calibration(console: Console, rows: Sequence[Row]) -> None:
+    """How often the memory's best line is right, by the chance that was predicted."""
+    table = Table(title="the memory's best line: predicted chance and how often it was right")
+    for column in ("chance", "n", "predicted", "right", "denoiser right there"):
+        table.add_column(column, justify="right")
+    for i in range(BINS):
+        group = [r for r in rows if min(int(r.chance * BINS), BINS - 1) == i]
+        if group:
+            table.add_row(
+                f"{i / BINS:.1f}-{(i + 1) / BINS:.1f}",
+                str(len(group)),
+                f"{_mean(r.chance for r in group):.2f}",
+                f"{_mean(r.line_exact for r in group):.2f}",
+                f"{_mean(r.without.exact for r in group):.2f}",
+            )
+    console.print(table)
 
 
 def one_pass(denoiser: Denoiser) -> float:
@@ -251,10 +228,6 @@ def _by_package(documents: Sequence[Document]) -> dict[str, list[Document]]:
     return groups
 
 
-def _share(values: Iterator[float]) -> float:
+def _mean(values: Iterable[float]) -> float:
     listed = list(values)
     return sum(listed) / max(len(listed), 1)
-
-
-def _logistic(z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    return 1.0 / (1.0 + np.exp(-z))

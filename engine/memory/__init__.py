@@ -1,13 +1,14 @@
 """The workspace's memory: an unbounded n-gram model over the files of the project, mixed into the denoiser's own."""
 
 from engine.memory.index import Memory, View
-from engine.memory.line_trust import LEAST, SURE, chance_of_denoiser, chance_of_line
+from engine.memory.line_trust import DRAFTED, LEAST, SURE, chance_of_denoiser, chance_of_line
 from engine.memory.lines import Line, rests_of_line
 from engine.memory.match import Match
 from engine.memory.store import TokenStore
 from engine.memory.window import look_back
 
 __all__ = [
+    "DRAFTED",
     "LEAST",
     "SURE",
     "Line",

@@ -15,6 +15,7 @@ LINE: tuple[float, ...] = (-3.69, 0.42, 0.49, 0.29, 0.38, 0.90, 0.39, 3.60, 0.24
 DENOISER: tuple[float, ...] = (-2.40, 0.95)
 SURE = 0.6  # the chance from which on the denoiser is not asked
 LEAST = 0.1  # and under which a line is not worth showing, even where the denoiser has nothing to say
+DRAFTED = 0.25  # and from which on it is verified first
 
 
 def features(line: Line) -> tuple[float, ...]:
