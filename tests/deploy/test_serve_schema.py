@@ -20,7 +20,7 @@ def test_ray_serve_takes_the_file_and_would_not_take_any():
     parsed = ServeDeploySchema.model_validate(raw)
     assert [application.name for application in parsed.applications] == ["remask"]
     assert parsed.http_options.port == raw["http_options"]["port"]
-    raw["applications"][0]["import_path"] = "engine/cluster/app.py"
+    raw["proxy_location"] = "Everywhere"
     with pytest.raises(ValidationError):
         ServeDeploySchema.model_validate(raw)
 
