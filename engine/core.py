@@ -88,7 +88,7 @@ class Engine:
         windows = WindowBuilder(self.vocabulary, reserved, Budget(total=checkpoint.config.context))
         near = WindowBuilder(self.vocabulary, reserved, Budget(total=256, suffix=64))
         self.completer = Completer(self.vocabulary, windows, self.caches, chosen, denoise, parser, self.memory)
-        self.repairer = Repairer(self.vocabulary, near, self.caches, chosen, denoise, parser)
+        self.repairer = Repairer(self.vocabulary, near, self.caches, self.denoiser, parser)
         self.rewriter = Rewriter(self.vocabulary, windows, self.caches, denoise, self.completer, parser)
         self.parser = parser
         _give_back_memory()

@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
-from engine.denoise import DenoiseSampler
+from engine.denoiser import Denoiser
 from engine.differences import edits_between
 from engine.repair_drafts import Drafter
 from engine.repair_rank import RANKED, Ranker
 from engine.repair_search import Fix, Search, deadline_check
-from engine.sampler import Observer, Sampler
+from engine.sampler import Observer
 from engine.types import Repair, RepairAnswer, RepairRequest
 from engine.verify import Parser, changed_span
 from engine.vocabulary import Vocabulary
@@ -47,8 +47,7 @@ class Repairer:
     vocabulary: Vocabulary
     windows: WindowBuilder
     caches: CachePool
-    sampler: Sampler
-    denoise: DenoiseSampler
+    denoiser: Denoiser
     parser: Parser
     parts: Parts = field(default_factory=Parts)
 
@@ -140,9 +139,9 @@ class _Work:
         self.parts, self.clock = r.parts, clock
         self.expired = deadline_check(request.deadline, cancel.check)
         self.drafter = Drafter(
-            r.vocabulary, r.windows, r.caches, r.sampler, r.denoise, request.deadline, cancel, observe
+            r.vocabulary, r.windows, r.caches, r.denoiser, request.deadline, cancel, observe, request.seed
         )
-        self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoise, cancel)
+        self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoiser, cancel)
         self.denoised = False
 
     @property

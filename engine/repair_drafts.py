@@ -1,4 +1,8 @@
-"""Damaged lines written anew by the denoiser, which sees them, and sent back to noise where they are still broken."""
+"""Damaged lines written anew by the denoiser, which sees them, and sent back to noise where they are still broken.
+
+Drafts of several widths, greedy and sampled, are written together (engine/repair_batch.py): all stand behind one
+window, in which the widest span is the damaged one; a narrower draft keeps the lines around it as they are.
+"""
 
 from __future__ import annotations
 
@@ -6,105 +10,208 @@ import re
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
+from itertools import product
 
 import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
-from engine.denoise import DenoiseSampler
+from engine.denoiser import Denoiser
+from engine.repair_batch import Batch, Branch
 from engine.repair_search import Fix
-from engine.sampler import Observer, Sampler, Task
+from engine.sampler import Observer, Task
 from engine.verify import changed_span
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source
 
 WORD = re.compile(r"\w+")
-PLACES = ((0, 0), (1, 0), (0, 1))  # (which of the blamed rows, lines on either side of it that are written anew too)
-MAX_STEPS = 60  # forward passes for one fault: a little over a second on two cores
-ROUNDS = 3  # re-noising rounds for one draft
+HEATS = (0.0, 0.7)  # of the drafts of one width: the likeliest, and a sample
+PASSES = 48  # forward passes of one request's drafts: about a second on two quiet cores
+WRITING = 20  # of which one batch may take so many
+RENOISING = 8  # and one round of re-noising
+ROUNDS = 3  # of re-noising
+RENOISED = 3  # drafts that are sent back to noise, in two lengths each
 MAX_TOKENS = 72  # a longer span is not denoised: it would take seconds
+GROWTH = 12  # tokens that a draft may be longer than what it replaces
 KEPT = 0.6  # of the damaged words must be in a draft: whoever typed them meant something
 DRAFTED = 1.3  # the cost of a draft over the token edits it makes: a small edit by hand is believed first
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Characters [start, end) of a unit: whole lines."""
+
+    start: int
+    end: int
+
+
+@dataclass(slots=True)
+class Draft:
+    """A branch, the span that it replaces, and the lines of the window's span that it keeps around it."""
+
+    branch: Branch
+    span: Span
+    before: str
+    after: str
+    breaks: int = 0  # lines that are written, where others are kept behind them
+
+
 @dataclass(slots=True)
 class Drafter:
-    """Denoised fixes of one unit."""
+    """Denoised fixes of the faults of one request."""
 
     vocabulary: Vocabulary
     windows: WindowBuilder
     caches: CachePool
-    sampler: Sampler
-    denoise: DenoiseSampler
+    denoiser: Denoiser
     deadline: float | None
     cancel: CancelToken
     observe: Observer | None
+    seed: int = 0
     steps: int = 0
 
     def run(self, source: Source, fault: Fault, renoise: bool = True) -> list[Fix]:
-        """Fixes that parse, from the blamed lines and then more around them; stops at the first that does."""
-        site, head = fault.site, len(fault.head)
-        tried: set[tuple[int, int]] = set()
-        enough = self.steps + MAX_STEPS
-        for which, width in PLACES:
-            if which >= len(site.rows) or self.steps >= enough or self._late():
+        """Fixes that parse, cheapest first: of the lines at the first stop, or else at the second."""
+        tried: set[Span] = set()
+        for widest, narrower in self._places(fault):
+            if widest in tried or self.steps >= PASSES or self._late():
                 continue
-            row = site.rows[which]
-            first, last = max(row - width, 0), min(row + width, len(site.lines.starts) - 1)
-            start, end = site.lines.span(first)[0], site.lines.span(last)[1]
-            if (start, end) in tried or start < head or end > len(site.text) - len(fault.tail):
-                continue
-            tried.add((start, end))
-            fix = self._draft(source, fault, start, end, renoise)
-            if fix is not None:
-                return [fix]
+            tried.add(widest)
+            fixes = self._batch(source, fault, widest, narrower, renoise)
+            if fixes:
+                return sorted(fixes, key=lambda fix: fix.cost)
         return []
 
-    def _draft(self, source: Source, fault: Fault, start: int, end: int, renoise: bool) -> Fix | None:
-        text, unit, head, tail = source.text, fault.site.text, len(fault.head), len(fault.tail)
-        damaged = unit[start:end]
-        length = len(self.vocabulary.encode(damaged))
-        if not damaged.strip() or length > MAX_TOKENS:
-            return None
-        window = self.windows.build(text[: fault.shift + start], text[fault.shift + end :], broken=damaged)
-        task = Task(
-            ids=window.ids,
-            max_tokens=length + 12,
-            deadline=self.deadline,
-            cancel=self.cancel,
-            observe=self.observe,
-        )
-        draft = self.sampler.run(self.caches.get(window.ids), task)
-        self.steps += draft.steps
-        for widen in range(ROUNDS if renoise else 1):
-            new = self.vocabulary.decode(draft.tokens).strip("\n")
-            after = unit[:start] + new + unit[end:]
-            if kept(damaged, new) >= KEPT and grammars.accepts(source.language, after):
-                return Fix(after[head : len(after) - tail], DRAFTED + 0.3 * _token_edits(self.vocabulary, damaged, new))
-            if widen + 1 >= ROUNDS or not renoise or self._late() or not draft.tokens:
-                return None
-            suspects = self._suspects(source, after, start, len(new), draft.tokens, widen)
-            draft = self.denoise.renoise(self.caches.get(window.ids), replace(task), draft.tokens, suspects)
-            self.steps += draft.steps
-        return None
+    def _places(self, fault: Fault) -> list[tuple[Span, list[Span]]]:
+        """Spans to write anew, each with those inside of it that are written by themselves."""
+        site = fault.site
+        head, stop = len(fault.head), len(site.text) - len(fault.tail)
+        last = len(site.lines.starts) - 1
+        places: list[tuple[Span, list[Span]]] = []
+        for row in site.rows[:2]:
+            own = Span(*site.lines.span(row))
+            around = Span(site.lines.span(max(row - 1, 0))[0], site.lines.span(min(row + 1, last))[1])
+            spans = [
+                span
+                for span in dict.fromkeys((around, own))
+                if head <= span.start and span.end <= stop and self._fits(site.text[span.start : span.end])
+            ]
+            others = [Span(*site.lines.span(r)) for r in site.rows if r != row]
+            if spans:
+                inside = [s for s in (own, *others) if spans[0].start <= s.start and s.end <= spans[0].end]
+                places.append((spans[0], [s for s in inside if s != spans[0]]))
+        return places
 
-    def _suspects(self, source: Source, after: str, start: int, length: int, tokens: list[int], widen: int) -> set[int]:
-        """Tokens under the errors that remain in a draft, more on either side round by round; all if none is blamed."""
-        site = grammars.site_of(source.language, after)
-        ends, at = [], 0
-        for token in tokens:
-            at += max(len(self.vocabulary.decode([token])), 1)
-            ends.append(at)
-        hit: set[int] = set()
-        for stop in site.stops:
-            if start <= stop <= start + length:
-                i = next((i for i, end in enumerate(ends) if end > stop - start), len(tokens) - 1)
-                hit |= set(range(i - 1 - 2 * widen, i + 2 + 2 * widen))
-        return {i for i in hit if 0 <= i < len(tokens)} or set(range(len(tokens)))
+    def _fits(self, damaged: str) -> bool:
+        return bool(damaged.strip()) and len(self.vocabulary.encode(damaged)) <= MAX_TOKENS
+
+    def _batch(self, source: Source, fault: Fault, widest: Span, narrower: list[Span], renoise: bool) -> list[Fix]:
+        text, unit = source.text, fault.site.text
+        damaged = unit[widest.start : widest.end]
+        window = self.windows.build(
+            text[: fault.shift + widest.start], text[fault.shift + widest.end :], broken=damaged
+        )
+        task = Task(ids=window.ids, deadline=self.deadline, cancel=self.cancel, observe=self.observe)
+        batch = Batch(self.denoiser, self.vocabulary, self.caches.get(window.ids), task, self.seed)
+        drafts = [
+            self._draft(unit, widest, span, heat, n)
+            for n, (span, heat) in enumerate(product((*narrower[:2], widest), HEATS))
+        ]
+        known: set[str] = set()
+        batch.write([d.branch for d in drafts], min(WRITING, PASSES - self.steps))
+        found = self._verified(fault, drafts, known)
+        for widen in range(ROUNDS if renoise else 0):
+            left = PASSES - self.steps - batch.steps
+            drafts = self._furthest(fault, drafts)
+            if found or not drafts or left <= 0 or self._late():
+                break
+            masked = [(d, tokens) for d in drafts for tokens in self._masked(fault, d, widen)]
+            branches = batch.renoise([(d.branch, tokens) for d, tokens in masked], min(RENOISING, left))
+            drafts = [replace(d, branch=branch) for (d, _), branch in zip(masked, branches, strict=True)]
+            found = self._verified(fault, drafts, known)
+        self.steps += batch.steps
+        return found
+
+    def _furthest(self, fault: Fault, drafts: list[Draft]) -> list[Draft]:
+        """Distinct drafts in which the parser reads furthest."""
+        unread: dict[str, tuple[int, Draft]] = {}
+        for draft in drafts:
+            after, _ = self._after(fault.site.text, draft)
+            if draft.branch.done and draft.branch.written and after not in unread:
+                stops = grammars.site_of(fault.site.language, after).stops
+                unread[after] = (len(after) - min(stops), draft)
+        return [draft for _, draft in sorted(unread.values(), key=lambda found: found[0])[:RENOISED]]
+
+    def _masked(self, fault: Fault, draft: Draft, widen: int) -> list[list[int | None]]:
+        """A draft with masks for the tokens under its errors: as many, and one more, should a token be missing."""
+        after, end = self._after(fault.site.text, draft)
+        place = draft.span.start - bool(draft.before)
+        stops = [min(stop, end) - place for stop in grammars.site_of(fault.site.language, after).stops if stop >= place]
+        begin, written = draft.branch.begin, draft.branch.written
+        while len(written) > 1 and not self.vocabulary.bytes[written[-1]].strip():
+            written.pop()  # line breaks at the end, which are not part of the draft
+        hit = blamed(self.vocabulary, written, stops, widen)
+        first = len(begin) + min(hit)
+        tokens: list[int | None] = [*begin, *(None if i in hit else t for i, t in enumerate(written))]
+        return [[*tokens[:first], None, *tokens[first:]], tokens]
+
+    def _draft(self, unit: str, widest: Span, span: Span, heat: float, sample: int) -> Draft:
+        before = unit[widest.start : span.start].removesuffix("\n")
+        first = widest.start + len(before)
+        begin, copy = self.vocabulary.encode(before), self.vocabulary.encode(unit[first : widest.end])
+        most = len(self.vocabulary.encode(unit[first : span.end])) + GROWTH
+        draft = Draft(Branch(begin, copy, heat, sample, most), span, before, unit[span.end : widest.end])
+        if draft.after:
+            draft.breaks = unit.count("\n", first, span.end) + 1
+            draft.branch.stop = lambda written: self._breaks(written) >= draft.breaks
+        return draft
+
+    def _breaks(self, tokens: list[int]) -> int:
+        return sum(self.vocabulary.bytes[token].count(b"\n") for token in tokens)
+
+    def _text(self, draft: Draft) -> str:
+        """What a draft makes of its span, and of the line break before it where it keeps what stands there."""
+        written = self.vocabulary.decode(draft.branch.written)
+        if draft.after:
+            written = "\n".join(written.split("\n")[: draft.breaks])
+        return written.rstrip("\n") if draft.before else written.strip("\n")
+
+    def _after(self, unit: str, draft: Draft) -> tuple[str, int]:
+        """The unit with a draft in place, and where what was written ends."""
+        place = draft.span.start - bool(draft.before)
+        written = self._text(draft)
+        return unit[:place] + written + unit[draft.span.end :], place + len(written)
+
+    def _verified(self, fault: Fault, drafts: list[Draft], known: set[str]) -> list[Fix]:
+        """Drafts that were finished, keep what was typed and parse; each distinct text is parsed once."""
+        unit, found = fault.site.text, []
+        for draft in drafts:
+            after, end = self._after(unit, draft)
+            if not draft.branch.done or after in known:
+                continue
+            known.add(after)
+            damaged, new = unit[draft.span.start : draft.span.end], after[draft.span.start : end]
+            if kept(damaged, new) >= KEPT and grammars.accepts(fault.site.language, after):
+                cost = DRAFTED + 0.3 * _token_edits(self.vocabulary, damaged, new)
+                found.append(Fix(after[len(fault.head) : len(after) - len(fault.tail)], cost))
+        return found
 
     def _late(self) -> bool:
         self.cancel.check()
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+def blamed(vocabulary: Vocabulary, tokens: list[int], stops: list[int], widen: int) -> set[int]:
+    """Tokens under `stops`, in characters of what they spell, and more on either side round by round; all for none."""
+    ends, at = [], 0
+    for token in tokens:
+        at += max(len(vocabulary.decode([token])), 1)
+        ends.append(at)
+    hit: set[int] = set()
+    for stop in stops:
+        i = next((i for i, end in enumerate(ends) if end > stop), len(tokens) - 1)
+        hit |= set(range(i - 1 - 2 * widen, i + 2 + 2 * widen))
+    return {i for i in hit if 0 <= i < len(tokens)} or set(range(len(tokens)))
 
 
 def kept(damaged: str, new: str) -> float:

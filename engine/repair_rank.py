@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
-from engine.denoise import DenoiseSampler
+from engine.denoiser import Denoiser
 from engine.repair_search import Fix
 from engine.scoring import Scorer
 from engine.vocabulary import Vocabulary
@@ -30,7 +30,7 @@ class Ranker:
     vocabulary: Vocabulary
     windows: WindowBuilder
     caches: CachePool
-    denoise: DenoiseSampler
+    denoiser: Denoiser
     cancel: CancelToken
     steps: int = 0
 
@@ -63,7 +63,7 @@ class Ranker:
         if max(map(len, middles)) > MAX_SPAN:
             return None
         window = self.windows.build(damaged[:first], damaged[len(damaged) - tail :], broken=spans[0])
-        scorer = Scorer(self.denoise.denoiser, self.vocabulary)
+        scorer = Scorer(self.denoiser, self.vocabulary)
         scores, steps = scorer.score(self.caches.get(window.ids), window.ids, middles[1:], self.cancel)
         self.steps += steps
         return scores

@@ -18,6 +18,7 @@ from engine.bench.repair_cases import bytes_outside, same_tokens, token_edits
 from engine.cancellation import CancelledError, CancelToken
 from engine.core import Engine
 from engine.repair import Parts
+from engine.repair_drafts import blamed
 from engine.types import Repair, RepairRequest
 from grammars.damage import KINDS, Damaged, Subject, damage
 from tests.grammars.broken import CASES
@@ -190,16 +191,12 @@ def test_the_denoiser_alone_mends_damaged_lines_and_keeps_what_was_typed(engine:
 
 
 def test_only_tokens_under_the_remaining_errors_go_back_to_noise(engine: Engine) -> None:
-    from engine.repair_drafts import Drafter
-
-    r = engine.repairer
-    drafter = Drafter(r.vocabulary, r.windows, r.caches, r.sampler, r.denoise, None, CancelToken(), None)
+    vocabulary = engine.repairer.vocabulary
     line = "    return sum(items))"
     after = f"def total(items):\n{line}\n"
-    tokens = r.vocabulary.encode(line)
-    start = after.index(line)
-    narrow = drafter._suspects(grammars.get("python").parse(after), after, start, len(line), tokens, 0)
-    wide = drafter._suspects(grammars.get("python").parse(after), after, start, len(line), tokens, 1)
+    tokens = vocabulary.encode(line)
+    stops = [s - after.index(line) for s in grammars.site_of(grammars.get("python"), after).stops]
+    narrow, wide = blamed(vocabulary, tokens, stops, 0), blamed(vocabulary, tokens, stops, 1)
     assert narrow < wide
     assert narrow
     assert max(narrow) >= len(tokens) - 2, "the bracket too many is at the end"

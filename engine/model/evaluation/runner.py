@@ -131,9 +131,8 @@ def run_repairs(engine: Engine, files: Sequence[DamagedFile], results: Results, 
     """Damaged files through `repair` (BIFI's measure, arXiv 2106.06600: parses within 5 token edits; and restored)."""
     for file in files:
         tick(f"{file.language} repair")
-        for column, sampler in samplers(engine).items():
-            engine.repairer.sampler = sampler
-            text = engine.run_repair(RepairRequest(file.broken, file.language)).repair.text
+        text = engine.run_repair(RepairRequest(file.broken, file.language)).repair.text
+        for column in samplers(engine):  # the same for both: repair writes its drafts in a way of its own
             parses = not grammars.get(file.language).parse(text).broken
             near = token_edits(file.broken, text) <= 5
             group = f"{file.language} repair"
