@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from engine.caches import CachePool
@@ -14,13 +15,34 @@ from engine.window import WindowBuilder
 from grammars import Fault, Source
 
 RANKED = 8  # fixes that are compared
-# How the two witnesses are weighed was measured on 94 files with one damage (docs/repair.md): asking the denoiser only
-# where the second best costs nearly the same gives four fifths of what asking always gives, for a third of the time.
-DECIDED = 0.1  # a fix that is cheaper than all others by this much needs no second opinion
-CLOSE = 0.3  # otherwise those that cost at most this much more are compared
-COST_WEIGHT = 4.0  # nats that are worth one unit of cost
 LONGEST = 8  # characters of one token, generously: a longer span need not be tokenised to be known as too long
 MAX_SPAN = 110  # tokens of the longest span that is scored
+
+
+@dataclass(frozen=True, slots=True)
+class Weighing:
+    """How the two witnesses are weighed; `remask bench repair --fit` measures what to choose (docs/repair.md).
+
+    A fix that is cheaper than all others by `decided` needs no second opinion; otherwise those that cost at most
+    `close` more than the cheapest are compared, and `weight` nats are worth one unit of cost.
+    """
+
+    decided: float = 0.1
+    close: float = 0.3
+    weight: float = 4.0
+
+    def compared(self, costs: Sequence[float]) -> list[int]:
+        """Indices of the fixes that the denoiser is asked about, of costs in ascending order; [] when costs decide."""
+        if len(costs) < 2 or costs[1] >= costs[0] + self.decided:
+            return []
+        return [i for i in range(min(len(costs), RANKED)) if costs[i] <= costs[0] + self.close]
+
+    def order(self, costs: Sequence[float], scores: Sequence[float]) -> list[int]:
+        """Indices of fixes with these costs and log-likelihoods in nats, best first."""
+        return sorted(range(len(costs)), key=lambda i: self.weight * costs[i] - scores[i])
+
+
+WEIGHING = Weighing()
 
 
 @dataclass(slots=True)
@@ -37,17 +59,13 @@ class Ranker:
     def order(self, source: Source, fixes: list[tuple[Fault, Fix]]) -> list[int]:
         """Indices of `fixes` (cheapest first), best first; those that are much costlier than the cheapest stay last."""
         costs = [fix.cost for _, fix in fixes]
-        close = [i for i in range(min(len(fixes), RANKED)) if costs[i] <= costs[0] + CLOSE]
-        rest = [i for i in range(len(fixes)) if i not in close]
-        if len(close) < 2 or costs[1] >= costs[0] + DECIDED:
-            return close + rest
+        close = WEIGHING.compared(costs)
         texts = [source.text[: f.start] + fix.text + source.text[f.end :] for f, fix in (fixes[i] for i in close)]
-        scores = self.scores(source.text, texts)
-        if scores is not None:
-            close = [
-                close[n] for n in sorted(range(len(close)), key=lambda n: COST_WEIGHT * costs[close[n]] - scores[n])
-            ]
-        return close + rest
+        scores = self.scores(source.text, texts) if len(close) > 1 else None
+        if scores is None:
+            return list(range(len(fixes)))
+        best = [close[n] for n in WEIGHING.order([costs[i] for i in close], scores)]
+        return best + [i for i in range(len(fixes)) if i not in close]
 
     def scores(self, damaged: str, texts: list[str]) -> list[float] | None:
         """Log-likelihoods in nats of the lines in which the texts differ, given the damaged ones; None if too long."""

@@ -18,8 +18,18 @@ from rich.table import Table
 
 import engine
 import grammars
-from engine.bench.repair_cases import Case, bytes_outside, same_tokens, several_cases, single_cases, token_edits
+from engine.bench.repair_cases import (
+    BY_HAND,
+    Case,
+    bytes_outside,
+    cases_by_hand,
+    same_tokens,
+    several_cases,
+    single_cases,
+    token_edits,
+)
 from engine.bench.repair_corpus import texts
+from engine.bench.repair_fit import fit
 from engine.core import Engine
 from engine.repair import Parts
 from engine.types import RepairRequest
@@ -34,6 +44,7 @@ WAYS = {
     "denoiser, re-noising": Parts(edits=False),
     "all": Parts(),
 }
+SNIPPETS = Path("tests/grammars/broken.py")
 FLOOR = "tree-sitter's recovery"
 WITHIN = 5  # token edits for one damage, BIFI's measure
 
@@ -68,12 +79,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--corpus", type=Path, default=Path("corpus/repair"), help="where npm packages are kept")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
+    parser.add_argument("--snippets", type=Path, default=SNIPPETS, help="common mistakes, broken by hand")
+    parser.add_argument("--fit", action="store_true", help="weigh the ranking anew, on damage of another seed")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, default=Path("out/bench-repair.json"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables and write the outcomes as JSON; exit 1 when a promise was broken."""
+    if args.fit:
+        return fit(args.language or LANGUAGES, args)
     console = Console(width=150)
     outcomes: list[Outcome] = []
     touched: list[str] = []
@@ -82,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
         for language in args.language or LANGUAGES:
             cases = single_cases(language, args.corpus, args.per_kind, args.seed)
             cases += several_cases(language, args.corpus, args.several, args.seed)
+            cases += cases_by_hand(language, args.snippets)
             for way in args.way or [FLOOR, *WAYS]:
                 for case in cases:
                     outcomes.append(measure(e, way, case, args.deadline))
@@ -118,7 +134,7 @@ def measure(e: Engine, way: str, case: Case, seconds: float) -> Outcome:
     exact = parses and same_tokens(language, mended, case.original)
     within = parses and token_edits(language, text, mended) <= WITHIN * len(case.damaged.kinds)
     at_3 = exact or any(same_tokens(language, other, case.original) for other in offered)
-    kinds, determined = case.damaged.kinds, case.damaged.determined
+    kinds, determined = case.damaged.kinds, case.determined
     return Outcome(
         way,
         language,
@@ -189,7 +205,8 @@ def ways_table(outcomes: list[Outcome]) -> Table:
     ):
         table.add_column(column, justify="left" if column in ("language", "cases", "way") else "right")
     groups = {
-        "one, determined": lambda o: len(o.kinds) == 1 and o.determined,
+        "by hand": lambda o: o.kinds == BY_HAND,
+        "one, determined": lambda o: len(o.kinds) == 1 and o.determined and o.kinds != BY_HAND,
         "one, not determined": lambda o: len(o.kinds) == 1 and not o.determined,
         "two or three": lambda o: len(o.kinds) > 1,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import random
 import re
 from collections.abc import Callable
@@ -12,9 +13,12 @@ from pathlib import Path
 
 import grammars
 from engine.bench.repair_corpus import texts
+from engine.errors import BadRequestError
 from engine.types import Edit
 from grammars.damage import KINDS, Damaged, Subject, damage
 from grammars.lexer import tokens
+
+BY_HAND = ("by hand",)  # the kind of the snippets that nobody's program broke
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +31,9 @@ class Case:
     damaged: Damaged
 
     @property
-    def single(self) -> bool:
-        """Whether there is one damage only."""
-        return len(self.damaged.kinds) == 1
+    def determined(self) -> bool:
+        """Whether the text still says what the repair must be."""
+        return self.damaged.kinds == BY_HAND or self.damaged.determined
 
 
 Make = Callable[[Subject, random.Random], Damaged | None]
@@ -56,6 +60,20 @@ def several_cases(language: str, folder: Path, count: int, seed: int) -> list[Ca
         count,
         lambda subject, draw: damage(subject, draw, draw.choice((2, 3)), determined),
     )
+
+
+def cases_by_hand(language: str, file: Path) -> list[Case]:
+    """Broken snippets from a Python file whose `CASES` are (language, name, broken, right): common mistakes."""
+    spec = importlib.util.spec_from_file_location("remask_snippets", file)
+    if spec is None or spec.loader is None or not file.is_file():
+        raise BadRequestError(f"{file} is no file of snippets: run this in a checkout of Remask, or name one")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return [
+        Case(language, file / name, right, Damaged(broken, BY_HAND, ()))
+        for its, name, broken, right in module.CASES
+        if its == language
+    ]
 
 
 def _subjects(language: str, folder: Path, seed: int) -> list[tuple[Path, Subject]]:
