@@ -1,7 +1,8 @@
 """`remask bench memory-scale`: the memory with a million lines in it.
 
-Indexing time and memory, an edit, a look-up, and what completions cost while a background thread indexes. The lines are
-those of the Python files installed beside this program, repeated under other paths until there are enough.
+Indexing time and memory, an edit, a look-up, and what completions cost meanwhile. As in the engine process, files are
+remembered one by one between requests, and a person's request comes first; merging goes on in the background. The lines
+are those of the Python files installed beside this program, repeated under other paths until there are enough.
 """
 
 from __future__ import annotations
@@ -22,9 +23,14 @@ from rich.table import Table
 import engine
 from engine.bench.memory import one_pass
 from engine.core import Engine
-from engine.memory import Memory
+from engine.memory import Memory, rests_of_line
+from engine.memory.index import step_back
+from engine.service.allocator import give_back_freed_memory
 from engine.types import CompleteRequest
 
+LARGEST = 300_000  # bytes of a file that is indexed
+ROUNDS = 2
+PAUSE = 0.2  # seconds between two keys
 EDITED = "def edited():\n    return 1\n" * 500
 
 
@@ -36,10 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; exit 0."""
+    give_back_freed_memory()  # as the engine process does
     with engine.load("auto", memory=False) as e:
         pass_ms = one_pass(e.denoiser)
         requests = list(_requests())
-        quiet = [_timed(e, r) for r in requests for _ in range(2)]
+        for request in requests:
+            e.run_complete(request)
+        quiet = [_pausing(e, request) for _ in range(ROUNDS) for request in requests]
         memory = Memory(e.vocabulary)
         before = _resident()
         busy: list[float] = []
@@ -48,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
         grown = _resident() - before
         edits = [_edit(memory, i) for i in range(30)]
         memory.settle()
-        looks = list(_looks(e, memory))
+        looks, rests = list(_looks(e, memory)), list(_rests(memory))
         figures = {
             "lines": lines,
             "files": files,
@@ -59,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
             "counted_mb": memory.stats()["memory_bytes"] / 1e6,
             "edit_ms_p95": _percentile(edits, 95),
             "lookup_ms_p95": _percentile(looks, 95),
+            "line_ms_p95": _percentile(rests, 95),
             "complete_ms_p95_alone": _percentile(quiet, 95),
             "complete_ms_p95_while_indexing": _percentile(busy, 95),
         }
@@ -78,15 +88,17 @@ def _index(
     e: Engine, memory: Memory, wanted: int, requests: list[CompleteRequest], busy: list[float]
 ) -> tuple[int, int, float]:
     """Index in a background thread at the lowest priority while this one completes; (files, lines, seconds)."""
-    done = [0, 0]
+    done, turn, waiting = [0, 0], threading.Lock(), threading.Event()
 
     def work() -> None:
-        if hasattr(os, "sched_setscheduler"):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+        step_back()
         for path, text in _endless():
             if done[1] >= wanted:
                 return
-            memory.remember(path, text)
+            while waiting.is_set():
+                time.sleep(0.001)
+            with turn:
+                memory.remember(path, text)
             done[0] += 1
             done[1] += text.count("\n")
 
@@ -95,35 +107,44 @@ def _index(
     thread.start()
     while thread.is_alive():
         for request in requests:
-            if thread.is_alive():
-                busy.append(_timed(e, request))
-            time.sleep(0.2)  # a person pauses between keys
+            time.sleep(PAUSE)
+            if not thread.is_alive():
+                break
+            asked = time.perf_counter()
+            waiting.set()
+            with turn:
+                waiting.clear()
+                e.run_complete(request)
+            busy.append((time.perf_counter() - asked) * 1e3)
     return done[0], done[1], time.perf_counter() - started
 
 
 def _endless() -> Iterator[tuple[str, str]]:
-    texts = []
-    for folder in ("stdlib", "purelib"):
-        for path in sorted(Path(sysconfig.get_paths()[folder]).rglob("*.py")):
-            if "test" in path.parts or path.stat().st_size > 300_000:
-                continue
+    """Paths and texts; read again for every copy, so that nothing but the memory grows."""
+    folders = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")]
+    paths = sorted(path for folder in folders for path in folder.rglob("*.py") if "test" not in path.parts)
+    for copy in range(1000):
+        for path in paths:
             try:
-                texts.append((str(path), path.read_text(encoding="utf-8")))
+                text = path.read_text(encoding="utf-8") if path.stat().st_size <= LARGEST else ""
             except (OSError, UnicodeDecodeError):
                 continue
-    for copy in range(1000):
-        for name, text in texts:
-            yield f"{name}/{copy}.py", text.replace("self", f"self_{copy}") if copy else text
+            if text:
+                yield f"{path}/{copy}.py", text.replace("self", f"self_{copy}") if copy else text
 
 
 def _requests() -> Iterator[CompleteRequest]:
+    """A person who types on at four places of a file."""
     text = Path(json.__file__).with_name("decoder.py").read_text(encoding="utf-8")
     for mark in ("def decode(self", "raise JSONDecodeError(", "nextchar = s[", "obj, end = "):
-        at = text.index(mark) + len(mark)
-        yield CompleteRequest(text[:at], text[text.index("\n", at) :], "python", "decoder.py", 32)
+        start = text.index(mark)
+        for at in range(start, start + len(mark), 2):
+            yield CompleteRequest(text[:at], text[text.index("\n", at) :], "python", "decoder.py", 32)
 
 
-def _timed(e: Engine, request: CompleteRequest) -> float:
+def _pausing(e: Engine, request: CompleteRequest) -> float:
+    """Milliseconds of a completion after a pause."""
+    time.sleep(PAUSE)
     started = time.perf_counter()
     e.run_complete(request)
     return (time.perf_counter() - started) * 1e3
@@ -142,6 +163,16 @@ def _looks(e: Engine, memory: Memory) -> Iterator[float]:
         for end in range(max(len(ids) - 250, 4), len(ids)):
             started = time.perf_counter()
             view.match(ids[:end])
+            yield (time.perf_counter() - started) * 1e3
+
+
+def _rests(memory: Memory) -> Iterator[float]:
+    """Milliseconds to find the rests of a line, once a request."""
+    for request in _requests():
+        for cut in range(0, 100, 10):
+            prefix = request.prefix[: len(request.prefix) - cut]
+            started = time.perf_counter()
+            rests_of_line(memory.view("python", "decoder.py", prefix, request.suffix, -1), prefix, request.suffix)
             yield (time.perf_counter() - started) * 1e3
 
 

@@ -7,6 +7,8 @@ very text that is being written; the text around the cursor's line stands for it
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections import defaultdict
 from collections.abc import Iterator
@@ -23,7 +25,7 @@ from engine.memory.store import TokenStore
 from engine.memory.suffixes import DEPTH
 from engine.vocabulary import Vocabulary
 
-MAX_TOKENS = 8_000_000  # about 700,000 lines, 100 MB: the engine as a whole stays under 600 MB
+MAX_TOKENS = 12_000_000  # about a million lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
 SHORTEST = 2  # tokens that must agree
 PLACES = 64  # places looked at for one match
@@ -45,7 +47,7 @@ class Memory:
         self._shelves: dict[str, Shelf] = defaultdict(lambda: Shelf(self.folding))
         self._where: dict[str, tuple[str, int]] = {}
         self._lock = threading.Lock()
-        self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory")
+        self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory", initializer=step_back)
         self._merging = False
         self._current: tuple[tuple[str, str, str], tuple[Segment, ...]] | None = None
         self.tokens = 0
@@ -138,6 +140,12 @@ class Memory:
         return np.array(self.vocabulary.encode(text), dtype=np.uint32)
 
 
+def step_back() -> None:
+    """Give the calling thread the lowest priority, where threads have one of their own (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), 19)
+
+
 def family_of(language: grammars.Language) -> str:
     """Languages that share their words: TypeScript may learn from JavaScript."""
     return language.queries_from or language.name
@@ -190,7 +198,7 @@ class View:
                 yield segment, place, int(shared[i]), self._near(file, own)
 
     def _near(self, file: File, own: bool) -> int:
-        return 0 if own else 1 if str(PurePath(file.path).parent) == self.folder else 2
+        return 0 if own else 1 if file.folder == self.folder else 2
 
     def match(self, known: list[int]) -> Match:
         """The longest match of the end of `known` (token ids), and what followed it."""

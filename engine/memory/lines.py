@@ -20,7 +20,7 @@ import numpy.typing as npt
 from engine.memory.index import NEARNESS, View
 
 UNFINISHED = re.compile(r"(?:\w+|[^\w\s]+)?\Z")
-LEFT = 1_000  # characters of the prefix that a context is cut from
+LEFT = 400  # characters of the prefix that a context is cut from
 REACH = 96  # neighbours on either side of the cursor's place in each sorted stream
 AHEAD = 40  # tokens after a place that may be its rest of the line and what follows it
 FOLLOWING = 8  # tokens behind the line that may agree with those of the suffix

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import PurePath
 
 import numpy as np
 
@@ -27,6 +28,10 @@ class File:
     path: str
     tokens: Tokens
     alive: bool = True
+    folder: str = ""
+
+    def __post_init__(self) -> None:
+        self.folder = str(PurePath(self.path).parent)
 
 
 class Segment:
