@@ -1,11 +1,13 @@
 """Files that are never read: not into a window, not into the memory, whatever asks.
 
 Three lists, all in the manner of `.gitignore`: names that hold secrets, the setting `remask.exclude`, and the
-`.gitignore` files between the file and the root of its repository or workspace folder.
+`.gitignore` files between the file and the root of its repository or workspace folder. A link is excluded when what it
+points to is.
 """
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pathspec
@@ -28,7 +30,8 @@ class Exclusions:
     def __init__(
         self, patterns: list[str] | None = None, respect_gitignore: bool = True, folders: list[str] | None = None
     ) -> None:
-        self._folders = [Path(folder) for folder in folders or []]
+        named = [Path(folder) for folder in folders or []]
+        self._folders = [*named, *(real for f in named if (real := Path(os.path.realpath(f))) != f)]
         self._named = pathspec.GitIgnoreSpec.from_lines([*SECRET_FILES, *(patterns or [])])
         self._respect = respect_gitignore
         self._specs: dict[Path, pathspec.GitIgnoreSpec | None] = {}
@@ -42,6 +45,10 @@ class Exclusions:
     def reason(self, path: str | Path) -> str | None:
         """Why a file is excluded; None when it is not."""
         where = Path(path)
+        target = Path(os.path.realpath(where))
+        return self._reason(where) or (self._reason(target) if target != where else None)
+
+    def _reason(self, where: Path) -> str | None:
         if any(self._named.match_file(name) for name in self._names(where)):
             return "it may hold secrets, or remask.exclude names it"
         if self._respect and self._ignored(where):

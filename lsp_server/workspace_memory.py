@@ -97,13 +97,11 @@ class WorkspaceMemory:
             await self._session.engine.forget(path)
 
     async def _read(self, path: str) -> None:
-        try:
-            if os.path.getsize(path) > LARGEST_FILE:
-                return
-            text = Path(path).read_bytes().decode("utf-8")
-        except (OSError, UnicodeDecodeError):
-            return
-        if "\0" not in text:
+        """Remember a file as it is on disk; one that can no longer be read as source is forgotten."""
+        text = _source(path)
+        if text is None:
+            await self._forget(path)
+        else:
             await self._remember(path, text)
 
     async def _feed(self) -> None:
@@ -144,3 +142,14 @@ class WorkspaceMemory:
             if len(found) > 50_000:
                 break
         return [path for _, path in sorted(found, reverse=True)]
+
+
+def _source(path: str) -> str | None:
+    """The text of a file; None for what is gone, large, binary or not UTF-8."""
+    try:
+        if os.path.getsize(path) > LARGEST_FILE:
+            return None
+        text = Path(path).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return None if "\0" in text else text

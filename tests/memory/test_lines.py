@@ -1,0 +1,163 @@
+"""Whole rests of a line: found from inside a word, whatever the indentation, and weighed against the denoiser's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from engine.core import Engine
+from engine.memory import Line, Memory, chance_of_denoiser, chance_of_line, rests_of_line
+from engine.recollection import likelier
+from engine.types import CompleteRequest, Completion
+from engine.vocabulary import Vocabulary
+
+LEDGER = """def restock(warehouse, region):
+    warehouse.open()
+    rows = warehouse.zyxwvut_ledger.quarterly_figures(region, limit=42)
+    return rows
+"""
+CALL = "def audit(warehouse, region):\n    warehouse.open()\n    rows = warehouse.zyxwvut_led"
+REST = "ger.quarterly_figures(region, limit=42)"
+
+
+@pytest.fixture
+def memory(vocabulary: Vocabulary) -> Iterator[Memory]:
+    m = Memory(vocabulary)
+    m.remember("shop/stock.py", LEDGER)
+    yield m
+    m.close()
+
+
+def rests(
+    memory: Memory, prefix: str, suffix: str = "\n", path: str | None = None, language: str = "python"
+) -> list[str]:
+    return [line.text for line in rests_of_line(memory.view(language, path, prefix, suffix, 0), prefix, suffix)]
+
+
+@pytest.mark.parametrize("typed", ["", "w", "warehouse", "warehouse.", "warehouse.z", "warehouse.zyxwvut_led"])
+def test_the_rest_of_the_line_is_found_wherever_in_a_word_the_cursor_stands(memory, typed):
+    line = "warehouse.zyxwvut_ledger.quarterly_figures(region, limit=42)"
+    prefix = CALL[: CALL.index("warehouse.zyx")] + typed
+    assert rests(memory, prefix)[0] == line[len(typed) :]
+
+
+def test_an_operator_that_is_half_written_hides_nothing(memory):
+    memory.remember("a.py", "total = first_of(rows) if rows else unknown()\ncount = second_of()\n")
+    assert rests(memory, "def f(rows):\n    count = second_of(")[0] == ")"
+    assert rests(memory, "count = second_o")[0] == "f()"
+
+
+@pytest.mark.parametrize("indent", ["", "  ", "            "])
+def test_indentation_makes_no_context_another_one(memory, indent):
+    prefix = f"{indent}warehouse.open()\n{indent}rows = warehouse.zyxwvut_led"
+    view = memory.view("python", None, prefix, "\n", 0)
+    best = rests_of_line(view, prefix, "\n")[0]
+    assert best.text == REST
+    assert best.length >= 8, "both lines agree"
+
+
+def test_the_end_of_the_line_that_is_already_there_is_not_said_again(memory):
+    assert rests(memory, CALL, ", limit=42)\n")[0] == "ger.quarterly_figures(region"
+    assert REST not in rests(memory, CALL, ", limit=41)\n")
+
+
+def test_a_line_is_never_taken_from_the_edited_files_own_copy_nor_from_another_language(memory):
+    assert rests(memory, CALL, path="shop/stock.py") == []
+    assert rests(memory, CALL, language="javascript") == []
+    memory.forget("shop/stock.py")
+    assert rests(memory, CALL) == []
+
+
+def test_what_follows_the_line_decides_between_places(memory):
+    memory.remember("a.py", "open_ledger(region)\nfirst_step()\nclose_ledger()\n")
+    memory.remember("b.py", "open_ledger(warehouse)\nsecond_step()\n")
+    assert rests(memory, "open_ledger(", "\nsecond_step()\n")[0] == "warehouse)"
+    assert rests(memory, "open_ledger(", "\nfirst_step()\n")[0] == "region)"
+
+
+def test_how_a_line_was_found_is_told(memory):
+    memory.remember("shop/more.py", LEDGER)
+    view = memory.view("python", "shop/new.py", CALL, "\n    return rows\n", 0)
+    (line,) = rests_of_line(view, CALL, "\n    return rows\n")
+    assert (line.text, line.count, line.near, line.longest, line.whole) == (REST, 2, 1, True, False)
+    assert line.share == pytest.approx(1.0)
+    assert line.follows >= 3
+
+
+def test_an_empty_file_and_an_empty_memory_have_nothing_to_say(vocabulary):
+    empty = Memory(vocabulary)
+    assert rests(empty, "", "") == []
+    assert rests(empty, "x = ", "\n") == []
+    empty.close()
+
+
+LONG = Line("quarterly_figures(region)", 20, 3, 1, 8, 1.0, True, False)
+
+
+@pytest.mark.parametrize("weaker", [{"length": 3}, {"count": 1}, {"follows": 0}, {"share": 0.1}, {"near": 2}])
+def test_longer_more_frequent_nearer_matches_are_trusted_more(weaker):
+    assert chance_of_line(LONG) > chance_of_line(replace(LONG, **weaker))
+
+
+def test_the_likelier_answer_is_suggested_first():
+    sure, doubtful = Completion("a()", 0.97, 3, 2), Completion("b()", 0.3, 3, 4)
+    remembered = Completion("c()", 0.5, 3, 0)
+    assert chance_of_denoiser(sure.confidence) > 0.5 > chance_of_denoiser(doubtful.confidence)
+    assert [i.text for i in likelier(sure, remembered)] == ["a()", "c()"]
+    assert [i.text for i in likelier(doubtful, remembered)] == ["c()", "b()"]
+    assert likelier(doubtful, remembered)[0].steps == 4, "what the denoiser took was spent"
+    assert [i.text for i in likelier(Completion("", 0.0, 0, 5), remembered)] == ["c()"]
+    assert likelier(Completion("", 0.0, 0, 5), None) == []
+
+
+@pytest.fixture
+def with_memory(engine: Engine, memory: Memory) -> Iterator[Engine]:
+    engine.completer.memory = memory
+    yield engine
+    engine.completer.memory = None
+
+
+def test_a_sure_line_is_suggested_without_a_pass(with_memory, memory):
+    for i in range(3):
+        memory.remember(f"shop/more{i}.py", LEDGER)
+    answer = with_memory.run_complete(CompleteRequest(CALL, "\n    return rows\n", "python", "shop/new.py"))
+    assert [i.text for i in answer.items] == [REST]
+    assert answer.steps == 0
+
+
+def test_the_denoiser_is_asked_as_well_where_alternatives_are(with_memory):
+    answer = with_memory.run_complete(
+        CompleteRequest(CALL, "\n    return rows\n", "python", "shop/new.py", alternatives=2)
+    )
+    assert answer.items[0].text == REST
+    assert answer.steps > 0
+
+
+def test_a_line_that_would_break_the_file_is_not_suggested(with_memory, memory):
+    """Here the line goes on over several; the cursor's file has nothing that closes the bracket."""
+    for i in range(4):
+        memory.remember(f"shop/more{i}.py", LEDGER + "zyxwvut_total = sum(\n    rows\n)\n")
+    prefix = LEDGER + "zyxwvut_total = "
+    assert rests(memory, prefix, "\n")[0] == "sum("
+    answer = with_memory.run_complete(CompleteRequest(prefix, "\n", "python"))
+    assert all(i.text != "sum(" for i in answer.items)
+
+
+@pytest.mark.parametrize(
+    ("language", "prefix"),
+    [
+        ("python", "class Zebra:\n    def stripes(self):\n        return len(self."),
+        ("javascript", "class Zebra {\n  stripes() {\n    return this."),
+        ("typescript", "class Zebra {\n  private stripes: number[] = [];\n  count(): number {\n    return this."),
+    ],
+)
+def test_code_unlike_anything_remembered_is_completed_as_without_a_memory(with_memory, memory, language, prefix):
+    memory.remember("shop/stock.js", "function restock(warehouse) {\n  warehouse.openLedger();\n}\n")
+    request = CompleteRequest(prefix, "\n", language, "zebra")
+    answers = []
+    for which in (memory, None):
+        with_memory.completer.memory = which
+        answers.append([i.text for i in with_memory.run_complete(request).items])
+    assert answers[0] == answers[1]
