@@ -10,7 +10,7 @@ VSCODE := vscode-client
 
 try: setup
 	$(BIN)/remask doctor
-	$(BIN)/remask complete examples/cart.py --line 15 --column 21
+	$(BIN)/remask complete examples/cart.py --line 15 --column 21 --no-memory
 	$(BIN)/remask repair examples/broken_cart.py
 	@echo "Try it on a file of yours: $(BIN)/remask complete FILE --line L --column C, or $(BIN)/remask repair FILE"
 

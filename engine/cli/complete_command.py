@@ -28,6 +28,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
+    parser.add_argument("--no-memory", action="store_true", help="learn nothing from the project around FILE")
     parser.add_argument("--sampler", default="verified", help="verified (default) or denoise")
 
 
@@ -36,17 +37,21 @@ def run(args: argparse.Namespace) -> int:
     file = read_source(args.file, args.language)
     offset = file.offset(args.line, args.column)
     import engine  # after the input is known to be good: a wrong path is told at once
+    from engine.cli import project
 
     request = CompleteRequest(
         prefix=file.text[:offset],
         suffix=file.text[offset:],
         language=file.language,
-        path=str(file.path),
+        path=str(file.path.resolve()),
         max_tokens=args.max_tokens,
         alternatives=args.alternatives,
         seed=args.seed,
     )
-    with engine.load(args.device, memory=False, model=args.model, sampler=args.sampler) as e:
+    with engine.load(args.device, memory=not args.no_memory, model=args.model, sampler=args.sampler) as e:
+        if not args.no_memory:
+            for path, text in project.around(file.path):
+                e.remember(path, text)
         answer = e.run_complete(request)
         if args.json:
             print(json.dumps(as_json(answer, offset, e.model, e.device)))
