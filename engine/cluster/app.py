@@ -11,12 +11,15 @@ from ray.serve.config import RequestRouterConfig
 from engine.cluster.ingress import Ingress
 from engine.cluster.options import ClusterOptions
 from engine.cluster.replica import EngineReplica
+from engine.cluster.wire import MAX_BYTES
 from engine.service.identity import model_digest
 
 NAME = "remask"
 ROUTER = "engine.cluster.router.PrefixRouter"
 DRAIN_SECONDS = 20.0  # what runs when a replica is to go is finished
 SESSIONS = 100_000  # the ingress counts its own connections
+# Serve reads this where it makes a gRPC server or channel; its default of 4 MB is less than a file may have.
+ENVIRONMENT = {"env_vars": {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2 * MAX_BYTES)}}
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 
 
@@ -30,7 +33,7 @@ def build(args: dict[str, Any]) -> Application:
 
 def replicas(options: ClusterOptions) -> Any:
     """The deployment of the engines."""
-    resources: dict[str, float] = {"num_cpus": options.cpus_per_replica}
+    resources: dict[str, Any] = {"num_cpus": options.cpus_per_replica, "runtime_env": ENVIRONMENT}
     if options.gpus_per_replica:
         resources["num_gpus"] = options.gpus_per_replica
     number: dict[str, Any] = {"num_replicas": options.replicas}
@@ -68,7 +71,7 @@ def ingress(options: ClusterOptions) -> Any:
         serve.ingress()(Ingress),
         name="ingress",
         num_replicas=options.ingresses,
-        ray_actor_options={"num_cpus": 0},
+        ray_actor_options={"num_cpus": 0, "runtime_env": ENVIRONMENT},
         max_ongoing_requests=SESSIONS,
         graceful_shutdown_timeout_s=2.0,
         graceful_shutdown_wait_loop_s=0.5,

@@ -7,8 +7,8 @@ answer or error, at most a second after the deadline.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
-import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -17,6 +17,7 @@ from typing import Any
 
 from ray.serve.exceptions import BackPressureError
 
+from engine.cluster.affinity import affinity
 from engine.cluster.metrics import IngressMetrics
 from engine.cluster.wire import packed
 from engine.errors import EngineUnavailableError, RemaskError
@@ -52,11 +53,6 @@ class Call:
         deadline = time.monotonic() + job.budget
         automatic = job.rank is Rank.AUTOMATIC
         return cls(str(job.owner), job.id, job.kind, job.document, affinity(user, name), body, deadline, automatic)
-
-
-def affinity(user: str, document: str) -> str:
-    """What the router ranks replicas by: a digest, for Serve may log it and a path is nobody's business."""
-    return hashlib.blake2b(f"{user}\0{document}".encode("utf-8", "surrogatepass"), digest_size=12).hexdigest()
 
 
 class Engines:
@@ -125,7 +121,8 @@ class Engines:
             log.warning("a %s was lost: %s", call.kind, type(failure).__name__)
         finally:
             if not last:
-                replies.cancel()
+                with contextlib.suppress(Exception):  # it raises again what ended the call
+                    replies.cancel()
         return "died"
 
 

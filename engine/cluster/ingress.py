@@ -230,11 +230,7 @@ class Ingress:
     async def _watch(self) -> None:
         """Let revoked and expired tokens go, and tell what is under way."""
         while True:
-            try:
-                if self.users.tokens.refresh():
-                    log.info("the tokens were read again")
-            except BadRequestError as damaged:
-                log.error("%s", damaged)
+            self.users.refresh()
             for session in list(self._sessions):
                 if not self.users.still_valid(session.user):
                     session.end(REVOKED, "the token was revoked or has expired")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from engine.cluster.calls import Call, unanswered
+from engine.cluster.limits import Bucket
 from engine.cluster.wire import packed
 from engine.errors import BadRequestError, CancelledError, EngineUnavailableError, RemaskError
 from engine.service import messages
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from engine.cluster.ingress import Ingress, User
 
 MAX_IN_FLIGHT = 64
-MAX_REFUSED = 1_000  # requests in a row over the rate, and the client is cut off
+REFUSALS_PER_SECOND, REFUSALS_AT_ONCE = 20.0, 1_000.0  # over the rate; beyond that a client is cut off
 GOING_AWAY, POLICY, TOO_LARGE, MALFORMED, REVOKED = 1001, 1008, 1009, 4400, 4401  # RFC 6455, 7.4
 
 _numbers = itertools.count(1)
@@ -35,7 +36,7 @@ class Session:
         self.user = user
         self.owner = f"{user.token.name}/{ingress.name}/{next(_numbers)}"
         self._calls: dict[int, tuple[Call, asyncio.Task[None]]] = {}
-        self._refused = 0
+        self._patience = Bucket(REFUSALS_PER_SECOND, REFUSALS_AT_ONCE)
         self._reading: asyncio.Task[None] | None = None
         self._end: tuple[int, str] | None = None
 
@@ -113,12 +114,10 @@ class Session:
     def _admit(self, size: int) -> None:
         wait = self.user.admit(size)
         if wait > 0:
-            self._refused += 1
             self.ingress.metrics.refused.inc(1, {"why": "rate"})
-            if self._refused > MAX_REFUSED:
+            if self._patience.take() > 0:
                 self.end(POLICY, "far more requests than the rate allows")
             raise EngineUnavailableError(f"too many requests with this token: try again in {wait:.1f} s")
-        self._refused = 0
 
     async def _handle(self, id: int, kind: str, message: Message, body: bytes) -> dict[str, Any] | None:
         """What to answer at once; None when a replica will."""

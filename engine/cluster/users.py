@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.cluster.limits import Bucket
 from engine.cluster.options import ClusterOptions
 from engine.cluster.tokens import Token, TokenFile
-from engine.errors import RemaskError
+from engine.errors import BadRequestError, RemaskError
+
+log = logging.getLogger("ray.serve")
 
 BURST_REQUESTS = 4.0  # seconds' worth
 BURST_BYTES = 16.0
@@ -47,7 +50,7 @@ class Users:
 
     def __init__(self, options: ClusterOptions) -> None:
         self.tokens = TokenFile(options.tokens)
-        self.tokens.refresh()
+        self.refresh()
         self._options = options
         self._users: dict[str, User] = {}
 
@@ -57,6 +60,8 @@ class Users:
         if scheme.lower() != "bearer" or not secret.strip():
             raise UnauthorizedError("send a token: Authorization: Bearer TOKEN (your administrator has it)")
         token = self.tokens.find(secret.strip())
+        if token is None and self.refresh():  # just added
+            token = self.tokens.find(secret.strip())
         if token is None:
             raise UnauthorizedError("this token is unknown, revoked or expired: ask your administrator for another")
         user = self._users.get(token.sha256)
@@ -69,6 +74,17 @@ class Users:
             )
             self._users[token.sha256] = user
         return user
+
+    def refresh(self) -> bool:
+        """Read the file of tokens again if it changed; a damaged one is reported and the older contents stay."""
+        try:
+            changed = self.tokens.refresh()
+        except BadRequestError as damaged:
+            log.error("%s", damaged)
+            return False
+        if changed:
+            log.info("the tokens were read again")
+        return changed
 
     def still_valid(self, user: User) -> bool:
         """Whether its token is there and has not expired."""
