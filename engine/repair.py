@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
@@ -28,6 +29,9 @@ from grammars import Fault, Source
 MAX_ROUNDS = 64  # units mended in one file
 PLAUSIBLE = 1.8  # a fix whose every edit costs less than this is believed without asking the denoiser for a draft
 ALTERNATIVES = 3  # repairs offered at most
+SWALLOWED = 16  # ends of a string that swallowed code which are tried
+
+Found = tuple[Fault, Fix, Source]  # a fault, a fix of it, and the file with the fix
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +84,9 @@ class Repairer:
 
     def _mended(self, source: Source, fault: Fault, broken: int, work: _Work) -> list[Source]:
         """The file with one fault mended, best way first; [] when nothing was verified."""
-        found: list[tuple[Fault, Fix, Source]] = []
+        if self.parts.edits and (found := self._swallowed(source, broken, work)):
+            return self._ranked(source, found, work)
+        found = []
         level: Fault | None = fault if self.parts.edits else None
         while level is not None and not found and not work.expired():
             found = self._verified(source, level, work.edits(level), broken)
@@ -90,13 +96,38 @@ class Repairer:
             drafted = self._verified(source, fault, work.drafts(source, fault), broken)
             work.denoised |= bool(drafted)
             found = sorted(found + drafted, key=lambda f: f[1].cost)
+        return self._ranked(source, found, work)
+
+    def _ranked(self, source: Source, found: list[Found], work: _Work) -> list[Source]:
         if self.parts.rank and len(found) > 1 and not work.expired():
             found = [found[i] for i in work.order(source, [(place, fix) for place, fix, _ in found])]
         return [mended for _, _, mended in found[:ALTERNATIVES]]
 
-    def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[tuple[Fault, Fix, Source]]:
+    def _swallowed(self, source: Source, broken: int, work: _Work) -> list[Found]:
+        """Ends of a string that swallowed code which leave the fewest faults; [] when they leave no fewer than before.
+
+        Where such a string ends decides what is code behind it, so it is judged by the whole file, before all else.
+        """
+        edits = grammars.swallowed(source)
+        if not edits:
+            return []
+        everything = Fault(0, len(source.text), source.faults[0].site)
+        found: list[tuple[int, Found]] = []
+        for edit in edits[:SWALLOWED]:
+            if work.expired():
+                break
+            after = source.replace(edit.start, edit.end, edit.new)
+            faults = len(after.faults)
+            found.append((faults, (everything, Fix(after.text, edit.cost), after)))
+            if [n for n, _ in found].count(0) >= ALTERNATIVES:
+                break
+        fewest = min((n for n, _ in found), default=broken)
+        work.clock.lap("candidates")
+        return [one for n, one in found if n == fewest] if fewest < broken else []
+
+    def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[Found]:
         """Fixes that leave the file with fewer faults than before, each with the mended file."""
-        kept: list[tuple[Fault, Fix, Source]] = []
+        kept: list[Found] = []
         for fix in fixes:
             after = source.replace(fault.start, fault.end, fix.text)
             if not after.broken or len(after.faults) < broken:

@@ -22,10 +22,11 @@ MAX_TRIED = 700  # edits tried at one place
 MEASURED = 70  # edits whose progress is measured when no single one is enough
 BEAM = 4  # how many of them are followed
 DEPTH = 5  # edits in one unit
-WORK = 20_000_000  # characters that a search may have parsed, about two seconds' worth
+WORK = 12_000_000  # characters that a search may have parsed, about a second's worth
 LEAST = 150  # parses that it may make however large the unit is
 FAR = 8  # lines behind a stop that count as progress; reading on beyond them is not asked for
 READING = 4  # what reading with the parser's log costs, in parses without it
+LONG_QUOTES = ('"""', "'''", "`")
 NODES = 12  # sequences that are continued before a search is given up
 
 
@@ -49,8 +50,11 @@ class Search:
 
     def run(self, fault: Fault, depth: int = DEPTH) -> list[Fix]:
         """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
-        head, tail = len(fault.head), len(fault.tail)
         self.left = max(self.left, LEAST * len(fault.site.text))
+        return self._run(fault, depth)
+
+    def _run(self, fault: Fault, depth: int) -> list[Fix]:
+        head, tail = len(fault.head), len(fault.tail)
         found = self._search(fault.site, head, tail, depth)
         return [Fix(f.text[head : len(f.text) - tail], f.cost, f.edits) for f in found]
 
@@ -66,7 +70,7 @@ class Search:
             if found and cost + 0.5 > found[0].cost + MARGIN:
                 break
             site = grammars.site_of(self.language, node, start.known) if edits else start
-            if edits and (whole := self._part_by_part(site, cost, edits)) is not None:
+            if edits and (whole := self._part_by_part(site, head, tail, cost, edits)) is not None:
                 found.append(whole)
                 break
             limit = len(node) - tail
@@ -83,15 +87,16 @@ class Search:
                 heapq.heappush(heap, (total - gain, order, after, total, edits + 1))
         return _distinct(found)
 
-    def _part_by_part(self, site: Site, cost: float, edits: int) -> Fix | None:
-        """A text whose header was mended, with each broken statement of its body mended by itself."""
-        whole = Fault(0, len(site.text), site)
-        parts = grammars.narrowed(whole)
-        if parts == [whole]:
-            return None
+    def _part_by_part(self, site: Site, head: int, tail: int, cost: float, edits: int) -> Fix | None:
+        """A text whose header was mended, or what swallowed the rest of it, with each part still broken mended."""
         text = site.text
+        parts = self.language.parse(text).faults
+        if not parts or parts[0].end - parts[0].start == len(text):
+            return None
+        if parts[0].start < head or parts[-1].end > len(text) - tail:
+            return None
         for part in reversed(parts):
-            fixes = self.run(part)
+            fixes = self._run(part, DEPTH - edits)
             if not fixes:
                 return None
             text = text[: part.start] + fixes[0].text + text[part.end :]
@@ -137,6 +142,12 @@ class Search:
             rest = reading.unread(after, min(edit.start, stop), enough)
             # What is read beyond the old stop, in lines of code; an edit behind the stop gains nothing by deleting.
             lines = text.count("\n", stop, len(text) - rest) if rest < left else 0
+            if edit.start < stop and edit.new.strip() in LONG_QUOTES:
+                # Up to the old stop code was read as a string: what counts is what is code now.
+                lines = max(after.count("\n", edit.start + len(edit.new), len(after) - rest) - 1, 0)
+                if lines > 1:
+                    scored.append((min(0.25 * lines, 1.5) + 0.3, edit, after))
+                continue
             same_line = left - rest > 0 and not lines
             if rest < left and (lines or left - rest > 8):
                 gain = min(0.25 * lines, 1.5) + (0.1 if same_line else 0.3)

@@ -3,7 +3,7 @@
 Knows nothing of models or editors.
 """
 
-from grammars.edits import TokenEdit, propose
+from grammars.edits import TokenEdit, propose, swallowed
 from grammars.errors import ErrorNode
 from grammars.faults import Fault, Reading, narrowed, site_of, unread
 from grammars.registry import Language, UnknownLanguageError, for_path, get, language_id, names
@@ -33,5 +33,6 @@ __all__ = [
     "new_errors",
     "propose",
     "site_of",
+    "swallowed",
     "unread",
 ]

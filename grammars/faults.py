@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from grammars.gaps import mask
-from grammars.lexer import Lines, scan, tokens
+from grammars.lexer import Lines, Token, scan, tokens
 from grammars.registry import Language
 from grammars.sites import Site
 from grammars.stop import first_stop, reports
@@ -52,15 +53,28 @@ def faults(source: Source) -> tuple[Fault, ...]:
     if not source.broken:
         return ()
     found = scan(language, text)
-    known = frozenset(t.text for t in found.tokens if t.kind == "name" and len(t.text) > 1)
     cut = units(language, text, found.tokens, Lines(text))
     broken = [unit for unit in cut if not unit_parses(language, text[unit.start : unit.end])]
+    known = _known(found.tokens, broken)
     if not broken:
         broken = [Unit(0, len(text))]
     told: list[Fault] = []
     for u in broken:
         told += narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)))
     return tuple(told)
+
+
+def _known(found: list[Token], broken: list[Unit]) -> frozenset[str]:
+    """Names that the text uses: more than once, or where nothing is wrong. Others may be mistakes themselves."""
+    names = [t for t in found if t.kind == "name" and len(t.text) > 1]
+    starts = [unit.start for unit in broken]
+    count = Counter(t.text for t in names)
+
+    def elsewhere(token: Token) -> bool:
+        n = bisect_right(starts, token.start) - 1
+        return n < 0 or token.start >= broken[n].end
+
+    return frozenset(t.text for t in names if count[t.text] > 1 or elsewhere(t))
 
 
 def narrowed(fault: Fault) -> list[Fault]:

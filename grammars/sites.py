@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator
@@ -14,9 +15,7 @@ from grammars.registry import Language
 REACH = 14  # tokens before a stop that may be its cause
 STEP = 0.05  # cost of a token's distance from the nearest witness
 
-BUILTINS = frozenset(
-    "int str list dict set tuple len range print isinstance float bool type super sorted min max sum".split()
-)
+BUILTINS = frozenset(name for name in dir(builtins) if name[0] != "_")
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) ->
     decorated, conflict, opened = False, False, False
     for row in rows:
         start = lines.starts[row]
-        if text.startswith(CONFLICT, start):
+        if text.startswith(CONFLICT if conflict else CONFLICT[:1], start):  # `=======` alone underlines a title
             conflict = not text.startswith(">>>>>>>", start)
             continue
         if row in hidden or conflict:
@@ -51,7 +51,11 @@ def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) ->
         if headed or not text.startswith(margin, start):
             continue
         line = text[start + width : start + width + 12]
-        if line[:1] in ("", " ", "\t", "\n", "\r", "\f") or CONTINUES.match(line):
+        if line[:1] in ("", " ", "\t", "\n", "\r", "\f"):
+            continue
+        if CONTINUES.match(line):
+            while len(borders) > 1 and text.startswith(margin + "#", borders[-1]):
+                borders.pop()  # a comment between a body and the `else` behind it begins nothing
             continue
         if not decorated and start > first:
             borders.append(start)

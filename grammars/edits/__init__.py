@@ -7,11 +7,17 @@ somebody forgot; less is a guess with a witness, more is one without.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from grammars.edits import brackets, indentation, leftovers, marks, quotes, tags, words
 from grammars.edits.guess import Guess
 from grammars.sites import Site
+
+if TYPE_CHECKING:
+    from grammars.source import Source
 
 PROPOSERS = (quotes, brackets, marks, words, indentation, leftovers, tags)
 
@@ -28,13 +34,22 @@ class TokenEdit:
 
 def propose(site: Site) -> list[TokenEdit]:
     """Distinct edits in ascending order of cost."""
+    return _distinct(site, chain.from_iterable(proposer.propose(site) for proposer in PROPOSERS))
+
+
+def swallowed(source: Source) -> list[TokenEdit]:
+    """Edits that end a string which swallowed code, so that the rest of the file is inside out; by cost, or []."""
+    site = Site(source.language, source.text, (0,), frozenset())
+    return _distinct(site, quotes.swallowed(site))
+
+
+def _distinct(site: Site, guesses: Iterable[Guess]) -> list[TokenEdit]:
     best: dict[tuple[int, int, str], float] = {}
-    for proposer in PROPOSERS:
-        for start, end, new, cost in proposer.propose(site):
-            if site.text[start:end] != new and cost < best.get((start, end, new), 99.0):
-                best[start, end, new] = cost
+    for start, end, new, cost in guesses:
+        if site.text[start:end] != new and cost < best.get((start, end, new), 99.0):
+            best[start, end, new] = cost
     ranked = sorted(best.items(), key=lambda item: item[1])
     return [TokenEdit(start, end, new, round(cost, 3)) for (start, end, new), cost in ranked]
 
 
-__all__ = ["Guess", "TokenEdit", "propose"]
+__all__ = ["Guess", "TokenEdit", "propose", "swallowed"]

@@ -8,7 +8,7 @@ from grammars.edits.guess import Guess
 from grammars.lexer import CLOSERS, OPENERS, Token
 from grammars.sites import Site
 
-FAR = 60  # lines between an opener and the place where its closer may be missing
+FAR = 60  # lines from an opener, or before the stop, in which its closer may be missing
 LIMIT = 8  # unmatched brackets that are looked at
 
 
@@ -47,12 +47,14 @@ def _close(site: Site, opener: Token, last: int) -> Iterator[Guess]:
     multiline = site.last_on_line(first)  # an opener at its line's end was closed on a line of its own
     yield from _close_on_its_line(site, first, row, closer, 0.3 if multiline else 0.0)
     margin, deeper = lines.indent(row), row
-    for following in range(row + 1, min(last + 2, row + FAR, len(lines.starts))):
+    for following in range(row + 1, min(last + 2, len(lines.starts))):
         if not lines.content(following).strip():
             continue
         if lines.indent(following) <= margin:
             break
         deeper = following
+        if following < last - FAR and following > row + FAR:
+            continue
         a, b = site.line_tokens(following)
         far = 0.02 * max(lines.row(site.stops[0]) - following, 0)
         for i in range(a, b):
@@ -93,9 +95,16 @@ def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra:
             for tail, cost in ((";", 1.2), (",", 1.2), (")", 1.5), (");", 1.3)):
                 yield end, end, breaks + own + closer + tail, cost + extra
     following = lines.neighbour(deeper, 1)
-    blank = deeper + 1
-    if blank < len(lines.starts) and lines.content(blank) and not lines.content(blank).strip():
-        yield lines.span(blank)[1], lines.span(blank)[1], closer, 0.8  # its line is still there, with its margin
+    for blank in range(deeper + 1, following if following >= 0 else len(lines.starts)):
+        if lines.content(blank) and not lines.content(blank).strip():
+            same = 0.05 * (lines.content(blank) != own)
+            yield (
+                lines.span(blank)[1],
+                lines.span(blank)[1],
+                closer,
+                0.8 + same,
+            )  # its line is still there, with its margin
+            break
     if following >= 0 and lines.indent(following) == lines.indent(row):
         start = lines.span(following)[0] + len(lines.margin(following))
         for i in range(*site.line_tokens(following)):  # `);` that was `});`, `, []);` that was `}, []);`
@@ -111,12 +120,14 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
     """A closer too many: drop it, with its line if it stands alone, or open it further left."""
     text = site.text
     space = text[token.start - 1 : token.start] == " " and text[token.end : token.end + 1] in (" ", "\n", "\r", "")
-    yield token.start - space, token.end, "", 0.89 if space else 0.9
+    at, opener = site.index(token.start), CLOSERS[token.text]
+    # Typed twice, most of the time; behind a name, its opener was forgotten as often.
+    alone = 0.08 * (at > 0 and site.code[at - 1].kind == "name" and site.code[at - 1].end == token.start)
+    yield token.start - space, token.end, "", (0.89 if space else 0.9) + alone
     row = site.lines.row(token.start)
     start, end = site.lines.span(row)
     if text[start:end].strip() == token.text and end < len(text):
         yield start, end + 1 + (text[end : end + 2] == "\r\n"), "", 0.88
-    at, opener = site.index(token.start), CLOSERS[token.text]
     if opener == "{":
         yield from _open_block(site, row)
     for n in range(1, 25):
@@ -131,7 +142,7 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
             yield before.end, before.end, " {", 1.0 + 0.02 * n
             continue
         yield from _open_inside(site, before, opener, 0.03 * n)
-        yield before.end, before.end, opener, (1.0 if called else 1.2) + 0.03 * n
+        yield before.end, before.end, opener, (0.9 if called and n == 1 else 1.0 if called else 1.2) + 0.03 * n
         yield before.start, before.start, opener, 1.1 + 0.03 * n
     # An earlier closer may be the one too many.
     for n in range(1, 12):
@@ -144,10 +155,15 @@ def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[
     """Two names that grew together when the bracket between them was lost: `lenitems)` was `len(items)`."""
     if word.kind != "name":
         return
+    # A word that is used elsewhere is whole, most of the time; one that is not was two.
+    whole = 0.1 * (word.text in site.names)
     for n in range(1, len(word.text)):
-        left, right = word.text[:n] in site.names, word.text[n:] in site.names
-        if left or right:
-            yield word.start + n, word.start + n, opener, 0.95 - 0.1 * (left and right) + cost
+        left, right = word.text[:n], word.text[n:]
+        index = opener == "[" and right.isdigit()
+        if index or (right in site.names and (len(right) > 1 or left in site.names)):
+            yield word.start + n, word.start + n, opener, 0.85 - 0.05 * (left in site.names) + whole + cost / 3
+        elif left in site.names:
+            yield word.start + n, word.start + n, opener, 0.95 + cost
 
 
 def _open_block(site: Site, row: int) -> Iterator[Guess]:

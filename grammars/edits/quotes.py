@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from grammars.edits.guess import Guess
@@ -9,7 +10,9 @@ from grammars.lexer import Token, tokens
 from grammars.sites import Site
 
 BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%"))
-NEARBY = 6  # strings of several lines before the stop that may have swallowed code
+NEARBY = 4  # strings of several lines before a stop that may have swallowed code
+CODE = re.compile(r"[\w.\[\]'\"]+(?:, ?\w+)* ?[-+*/|&]?= ?\S|[\w.]+\(|@\w|raise |assert |del |pass$|yield |super\(")
+SWALLOWERS = 2  # strings that are taken for the first one that swallowed code
 FAR = 160  # lines that a string which was meant to end may have swallowed
 
 
@@ -20,9 +23,9 @@ def propose(site: Site) -> Iterator[Guess]:
         if site.lines.row(token.start) <= last + 1:
             yield from _close(site, token)
             yield from _open_before(site, token)
-    stop = max(site.stops)
-    long_ones = [t for t in site.brackets.tokens if t.kind == "string" and "\n" in t.text and t.start <= stop]
-    for token in long_ones[-NEARBY:]:  # what it swallowed is read as code soon after it
+    long_ones = [t for t in site.brackets.tokens if t.kind == "string" and "\n" in t.text]
+    near = [t for stop in site.stops for t in [t for t in long_ones if t.start <= stop][-NEARBY:]]
+    for token in dict.fromkeys(near):  # what it swallowed is read as code soon after it
         yield from _close_early(site, token)
     for row in site.rows:
         for i in range(*site.line_tokens(row)):
@@ -32,6 +35,25 @@ def propose(site: Site) -> Iterator[Guess]:
         token = site.code[i]
         if token.kind == "string" and len(token.text) >= 2:
             yield from _split(site, token, cost)
+
+
+def swallowed(site: Site) -> Iterator[Guess]:
+    """Ends for the first strings that swallowed code, where the text's last quote is one too many or too few.
+
+    All strings behind such a one are inside out: their texts are read as code, and the code between them as text.
+    """
+    if any(len(opening(t.text)) == 3 or opening(t.text) == "`" for t in site.brackets.quotes):
+        long_ones = [t for t in site.brackets.tokens if t.kind in ("string", "unclosed") and "\n" in t.text]
+        for token in [t for t in long_ones if _swallows(site, t)][:SWALLOWERS]:
+            yield from _close_early(site, token)
+
+
+def _swallows(site: Site, token: Token) -> bool:
+    """Whether a word follows a string's end, or it holds lines of code."""
+    if token.kind == "unclosed" or re.compile(r"\w").match(site.text, token.end):
+        return True
+    rows = range(site.lines.row(token.start) + 1, site.lines.row(token.end - 1))
+    return sum(_is_code(site, row) for row in rows) > 1
 
 
 def opening(text: str) -> str:
@@ -85,8 +107,11 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
     """A string that may span lines: its end may be any line's, the nearer the better."""
     row = site.lines.row(start)
     margin = site.lines.indent(row)
+    code = 0  # lines that look like code, which nobody puts into a string
     for away, following in enumerate(range(row, min(site.lines.row(max(stop - 1, start)) + 1, row + FAR))):
         n = min(away, 10) + away // 10  # the first lines are told apart better than the far ones
+        code += away > 0 and _is_code(site, following)
+        n += min(8 * max(code - 1, 0), 32)
         first, last = site.lines.span(following)
         if last <= start:
             continue
@@ -94,6 +119,8 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
         end = first + len(content.rstrip())
         dedented = bool(content.strip()) and site.lines.indent(following) < margin
         nearby = _starts_code(site, following + 1)
+        if n and content.lstrip()[:1] in tuple(".,)%") and content.strip():  # what is done with the string
+            yield first + site.lines.indent(following), first + site.lines.indent(following), quote, 0.8 + 0.01 * n
         if n and content and not content.strip() and quote != "`":
             yield last, last, quote, 0.75 + 0.002 * n  # the quote's own line is still there, with its margin
         own = n and quote != "`" and nearby  # a string of several lines is closed on a line of its own
@@ -113,8 +140,17 @@ def _starts_code(site: Site, row: int) -> bool:
     """Whether a row begins like a statement, after the text that a string holds."""
     if row >= len(site.lines.starts):
         return True
-    word = site.lines.content(row).strip().split(" ", 1)[0]
-    return not word or word in site.language.headers or word in ("return", "import", "from", "const", "let", "self")
+    return not site.lines.content(row).strip() or _is_code(site, row)
+
+
+def _is_code(site: Site, row: int) -> bool:
+    line = site.lines.content(row).strip()
+    word = line.split(" ", 1)[0]
+    return (
+        CODE.match(line) is not None
+        or word in site.language.headers
+        or word in ("return", "import", "from", "const", "let", "self")
+    )
 
 
 def _close_early(site: Site, token: Token) -> Iterator[Guess]:

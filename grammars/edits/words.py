@@ -20,6 +20,7 @@ SCRIPT_FOREIGN = {
 }  # fmt: skip
 
 
+NAMING = frozenset(("except", "import", "from", "with"))  # what begins a line in which `as` is expected
 ABOVE = 10  # lines above the stop whose first words are looked at
 
 
@@ -67,6 +68,8 @@ def propose(site: Site) -> Iterator[Guess]:
                 )
                 grown = token.text[len(keyword) :] in site.known or keyword == "else"
                 price = (0.75 if begins and len(keyword) > 3 else 1.0) - 0.1 * grown + 0.2 * (len(keyword) < 3)
+                if keyword == "as" and site.code[site.line_tokens(site.lines.row(token.start))[0]].text in NAMING:
+                    price = 0.85
                 yield at, at, " ", price + distance
             elif token.text.endswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
                 at = token.end - len(keyword)
