@@ -95,6 +95,7 @@ class Completer:
         remembered = next((item for item in memory.lines if spot.settles(item.text)), None)
         clock.lap("memory")
         if remembered is not None and remembered.confidence >= SURE and request.alternatives == 1:
+            self._count(remembered, remembered)
             return CompleteAnswer([remembered], 0, remembered.tokens, len(window.ids), 0, clock.report())
         cache = self.caches.get(window.ids)
         task = Task(
@@ -112,6 +113,7 @@ class Completer:
         best = self._best(spot, cache, task, greedy, clock)
         steps = best.steps
         items = likelier(best, remembered)[: max(request.alternatives, 1)]
+        self._count(remembered, items[0] if items else None)
         for token in self._rivals(greedy, request):
             if len(items) >= request.alternatives or out_of_time(task):
                 break
@@ -153,6 +155,10 @@ class Completer:
             end = self.denoise.denoiser.config.reserved.end
             view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end)
         return Recollection(self.vocabulary, view, request, window, block)
+
+    def _count(self, remembered: Completion | None, first: Completion | None) -> None:
+        if self.memory is not None and remembered is not None:
+            self.memory.count(first is not None and first.text.strip() == remembered.text.strip())
 
     def text(self, window: Window, tokens: list[int]) -> str:
         """The middle's text without the bytes that healing spelled again."""

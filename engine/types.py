@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 class Completion:
     """One suggestion: exactly what goes between prefix and suffix.
 
-    `confidence` is the geometric mean of the tokens' probabilities (0 to 1), `tokens` counts the tokens kept, the end
-    included, and `steps` every forward pass after the prefill.
+    `confidence` is the geometric mean of the tokens' probabilities (0 to 1), or the chance that a line of the
+    workspace's memory is right; `tokens` counts the tokens kept, the end included, and `steps` every forward pass after
+    the prefill.
     """
 
     text: str

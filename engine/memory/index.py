@@ -53,6 +53,8 @@ class Memory:
         self.tokens = 0
         self.lookups = 0
         self.hits = 0
+        self.lines = 0
+        self.lines_taken = 0
 
     def remember(self, path: str, text: str) -> None:
         """Add a file or replace its older text; it can be found when this returns. Other languages are left out."""
@@ -86,6 +88,11 @@ class Memory:
         follows = self.vocabulary.encode(suffix[:200])[:AGREES]
         return View(self, (*around, *segments), around, path, follows, end)
 
+    def count(self, taken: bool) -> None:
+        """Count a rest of a line that was offered, and whether it was suggested, not what the denoiser wrote."""
+        self.lines += 1
+        self.lines_taken += taken
+
     def settle(self) -> None:
         """Wait for merges under way."""
         self._merger.submit(lambda: None).result()
@@ -104,6 +111,8 @@ class Memory:
             "memory_bytes": sum(s.nbytes for s in list(self._shelves.values())),
             "memory_lookups": self.lookups,
             "memory_hits": self.hits,
+            "memory_lines": self.lines,
+            "memory_lines_taken": self.lines_taken,
         }
 
     def _encode(self, text: str) -> Tokens:

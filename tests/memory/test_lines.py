@@ -125,6 +125,7 @@ def test_a_sure_line_is_suggested_without_a_pass(with_memory, memory):
     answer = with_memory.run_complete(CompleteRequest(CALL, "\n    return rows\n", "python", "shop/new.py"))
     assert [i.text for i in answer.items] == [REST]
     assert answer.steps == 0
+    assert memory.stats()["memory_lines_taken"] == memory.stats()["memory_lines"] == 1
 
 
 def test_the_denoiser_is_asked_as_well_where_alternatives_are(with_memory):
