@@ -77,6 +77,8 @@ def _close_on_its_line(site: Site, first: int, row: int, closer: str, extra: flo
         ends = site.last_on_line(i)
         before_end = following is not None and following.text in (site.language.header_end, ";", ",", "=>", ":")
         cost = 0.85 if before_end and site.last_on_line(i + 1) else 0.9 if ends else 1.0 if before_end else 1.05
+        if token.kind == "close" and cost > 1.0:  # where one closer is missing, others are beside it
+            cost = 1.0
         yield token.end, token.end, closer, cost + 0.15 * (depth > 0) + extra
 
 
@@ -137,6 +139,8 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
         if opener == "(" and _parameters(site, i, at):
             yield site.code[i].start, site.code[i].start, opener, 0.86 + 0.02 * n
         before = site.code[i]
+        if site.text[before.end : before.end + 3].rstrip() == "" and site.code[i + 1].start == before.end + 2:
+            yield before.end + 1, before.end + 1, opener, 0.8 + 0.01 * n  # the blanks on both sides of it
         called = before.kind == "name" and before.text not in site.language.keywords
         if opener == "{" and site.last_on_line(i):
             yield before.end, before.end, " {", 1.0 + 0.02 * n
@@ -148,7 +152,8 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
     for n in range(1, 12):
         if at - n >= 0 and site.code[at - n].text == token.text:
             other = site.code[at - n]
-            yield other.start, other.end, "", 1.0 + 0.03 * n
+            twice = site.code[at - n - 1].text == other.text and site.code[at - n - 1].end == other.start
+            yield other.start, other.end, "", (0.9 if at > n and twice else 1.0) + 0.03 * n
 
 
 def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[Guess]:
@@ -156,7 +161,7 @@ def _open_inside(site: Site, word: Token, opener: str, cost: float) -> Iterator[
     if word.kind != "name":
         return
     # A word that is used elsewhere is whole, most of the time; one that is not was two.
-    whole = 0.1 * (word.text in site.names)
+    whole = 0.2 * (word.text in site.names)
     for n in range(1, len(word.text)):
         left, right = word.text[:n], word.text[n:]
         index = opener == "[" and right.isdigit()

@@ -109,8 +109,10 @@ def _insert(site: Site, i: int, cost: float) -> Iterator[Guess]:
             continue
         place = before.end if before is not None else following.start if following is not None else 0
         gap = following.start - place if following is not None and before is not None else 0
+        if gap == 2 and site.text[place : place + 2] == "  ":  # the blanks on both sides of what stood there
+            price += -0.3 if mark == "=" else -0.15 if mark in SPACED else 0.15 if mark == "," else 0.0
         if mark in SPACED and gap == 2 and site.text[place : place + 2].isspace():
-            yield place + 1, place + 1, mark, price - 0.05  # the blanks on both sides of it are still there
+            yield place + 1, place + 1, mark, price
         else:
             yield place, place, f" {mark}" if mark in SPACED else mark, price
         if mark in "([{" and following is not None:
@@ -136,7 +138,7 @@ def _begins_statement(site: Site, i: int) -> bool:
 
 
 def _value(token: Token | None) -> bool:
-    return token is not None and token.kind in ("name", "number", "string", "open", "close")
+    return token is not None and (token.kind in ("name", "number", "string", "open", "close") or token.text == "...")
 
 
 def _delete(site: Site, i: int, cost: float) -> Iterator[Guess]:

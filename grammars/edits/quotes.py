@@ -9,7 +9,7 @@ from grammars.edits.guess import Guess
 from grammars.lexer import Token, tokens
 from grammars.sites import Site
 
-BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%"))
+BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%", "|"))
 NEARBY = 4  # strings of several lines before a stop that may have swallowed code
 CODE = re.compile(r"[\w.\[\]'\"]+(?:, ?\w+)* ?[-+*/|&]?= ?\S|[\w.]+\(|@\w|raise |assert |del |pass$|yield |super\(")
 SWALLOWERS = 2  # strings that are taken for the first one that swallowed code
@@ -88,7 +88,11 @@ def _ends(site: Site, quote: str, start: int, stop: int, extra: float) -> Iterat
             yield word.start, word.start, quote, 0.93 + extra
             break
         if word.text == "," and not depth:
-            yield word.start, word.start, quote, 1.0 + extra
+            one = not site.text[start : word.start].strip().count(" ")  # a word, and then the next argument
+            follows = site.text[word.end : stop].lstrip(" ")
+            argument = re.match(r"[A-Za-z_]\w*(?= *[=.,()\[\]}]| *$)", follows)
+            code = argument is not None and (argument.group() in site.names or follows[argument.end() :][:1] == "=")
+            yield word.start, word.start, quote, (0.9 if one and code else 1.0) + extra
     stop -= len(site.text[start:stop]) - len(site.text[start:stop].rstrip())
     tail = 0
     for word in reversed(words):
@@ -186,7 +190,11 @@ def _split(site: Site, token: Token, cost: float) -> Iterator[Guess]:
     if len(quote) != 1:
         return
     start = token.start + token.text.index(quote) + 1
+    before = start
     for word in tokens(site.language, site.text, start, token.end - 1):
+        if word.text in ("|", "||", "&&", "?") and before > start:  # an operator stands apart from the string
+            yield before, before, quote, 0.95 + cost
+        before = word.end
         if word.text in (",", ")", "]", "}", ":", ";", "+", "."):
             yield word.start, word.start, quote, 1.05 + cost
     yield token.end - 1, token.end, "", 1.5 + cost

@@ -66,7 +66,8 @@ def propose(site: Site) -> Iterator[Guess]:
                 begins = site.first_on_line(i) or (
                     i > 0 and site.code[i - 1].text in ("}", "export", "async", "default")
                 )
-                grown = token.text[len(keyword) :] in site.known or keyword == "else"
+                rest = token.text[len(keyword) :]
+                grown = rest in site.known or rest in site.language.keywords or keyword == "else"
                 price = (0.75 if begins and len(keyword) > 3 else 1.0) - 0.1 * grown + 0.2 * (len(keyword) < 3)
                 if keyword == "as" and site.code[site.line_tokens(site.lines.row(token.start))[0]].text in NAMING:
                     price = 0.85
