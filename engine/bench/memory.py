@@ -1,7 +1,7 @@
 """`remask bench memory`: what the workspace's memory adds, package by package, and how its trust is fitted.
 
-Each held-out package is a workspace: all its files are remembered, and the rest of a line is completed at seeded
-cursors of some of them, without the memory and with it; beside them stands the likeliest line that the memory has,
+Each held-out package is a workspace: all its files are remembered, and code is completed at seeded cursors of some of
+them, without the memory and with it; beside them stands the likeliest line that the memory has,
 whatever the denoiser says. A file's own remembered copy is never asked (see `engine.memory`), so no cursor sees its own
 answer. Fitting and reporting use different packages.
 """
@@ -21,16 +21,17 @@ from rich.table import Table
 
 import engine
 from engine.bench.memory_definitions import Definitions, WithDefinitions
-from engine.bench.memory_fit import BUCKETS, fit, line_cases, remembered
+from engine.bench.memory_fit import BUCKETS, fit, remembered
 from engine.core import Engine
 from engine.denoiser import Denoiser
 from engine.memory import View, chance_of_line, rests_of_line
-from engine.model.evaluation.cases import Case
+from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.documents import DEV, Document, read_documents
 from engine.model.evaluation.measures import edit_similarity, mcnemar, paired_interval
 from engine.types import CompleteAnswer, CompleteRequest
 
 SMALLEST = 8  # files that make a workspace
+KINDS = ("line", "inside", "block")
 BINS = 5  # of the calibration
 
 
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
     parser.add_argument("--dev", type=Path, default=DEV, help=f"held-out files (default {DEV})")
     parser.add_argument("--each", type=int, default=20, help="cursors in each package (default 20)")
+    parser.add_argument("--kind", choices=KINDS, default="line", help="the rest of a line, inside of one, or a block")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
@@ -58,9 +60,9 @@ def run(args: argparse.Namespace) -> int:
         if fitting:
             fit(e, [w for _, w in sorted(workspaces.items()) if w[0].package in fitting], args.each, args.seed, console)
         reporting = [w for _, w in sorted(workspaces.items()) if w[0].package not in fitting]
-        rows = [r for w in reporting for r in compare(e, w, args.each, args.seed, args.definitions)]
+        rows = [r for w in reporting for r in compare(e, w, args)]
         pass_ms = one_pass(e.denoiser)
-    report(console, rows, pass_ms)
+    report(console, rows, f"{args.kind}, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
     calibration(console, rows)
     if args.json:
         args.json.write_text(json.dumps({"pass_ms": pass_ms, "cursors": [asdict(r) for r in rows]}, indent=1))
@@ -91,12 +93,12 @@ class Row:
     definitions: Outcome | None
 
 
-def compare(e: Engine, documents: Sequence[Document], each: int, seed: int, definitions: bool) -> Iterator[Row]:
+def compare(e: Engine, documents: Sequence[Document], args: argparse.Namespace) -> Iterator[Row]:
     """Complete every cursor of a workspace with and without its memory, in turns."""
     memory = remembered(e, documents)
-    signatures = Definitions(documents) if definitions else None
-    for i, case in enumerate(line_cases(documents, each, seed)):
-        request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=False)
+    signatures = Definitions(documents) if args.definitions else None
+    for i, case in enumerate(build_cases(documents, {args.kind: CUTTERS[args.kind]}, args.each, args.seed)):
+        request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=case.kind == "block")
         view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
         text, chance = _line(view, case)
         outcomes = {}
@@ -120,6 +122,8 @@ def compare(e: Engine, documents: Sequence[Document], each: int, seed: int, defi
 
 def _line(view: View, case: Case) -> tuple[str, float]:
     """The memory's likeliest rest of the line, and its chance; ("", 0) when it has none."""
+    if case.kind == "block":
+        return "", 0.0
     lines = [(line.text, chance_of_line(line)) for line in rests_of_line(view, case.prefix, case.suffix)]
     return max(lines, key=lambda line: line[1], default=("", 0.0))
 
@@ -143,9 +147,9 @@ def _with_definitions(e: Engine, request: CompleteRequest, case: Case, signature
         e.completer.windows = windows
 
 
-def report(console: Console, rows: Sequence[Row], pass_ms: float) -> None:
-    """Exact rest of the line and forward passes, by language and by match length."""
-    table = Table(title=f"rest of the line, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
+def report(console: Console, rows: Sequence[Row], title: str) -> None:
+    """Exact answers and forward passes, by language, package and match length."""
+    table = Table(title=title)
     columns = ("cursors", "n", "exact", "memory alone", "with", "ratio", "won", "lost")
     for column in (*columns, "similar", "with", "passes", "with", "ratio"):
         table.add_column(column, justify="left" if column == "cursors" else "right", no_wrap=True)
