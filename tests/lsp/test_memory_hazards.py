@@ -32,6 +32,10 @@ LINKED = {"link": ("public.py", "secrets.py"), "link_outside": ("outside.py", ".
 MEANT = 1  # files that may be remembered
 
 
+KEY = "AKIAIOSFODNN7EXAMPLE"  # Amazon's own example of one
+CONNECT = "def connect(region):\n    return zyxwvut_client(region, "
+
+
 def code(name: str) -> str:
     return f"def audit_{name}(warehouse):\n    warehouse.zyxwvut_{name}.canary_{name}_sings(warehouse.region, 42)\n"
 
@@ -46,7 +50,7 @@ async def editor(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) ->
     folder = above / "workspace"
     (folder / ".git").mkdir(parents=True)
     (folder / ".gitignore").write_text("generated/\n")
-    (folder / "ledger.py").write_text(code("allowed"))
+    (folder / "ledger.py").write_text(code("allowed") + f'\n\n{CONNECT}key="{KEY}")\n')
     for name, where in FORBIDDEN.items():
         (folder / where).parent.mkdir(parents=True, exist_ok=True)
         (folder / where).write_text(code(name))
@@ -102,6 +106,12 @@ async def test_nothing_of_a_file_that_is_secret_ignored_or_no_source_is_ever_sug
     editor: Editor, name: str
 ) -> None:
     assert f"canary_{name}" not in await suggested(editor, name)
+
+
+async def test_a_key_in_a_file_that_is_no_secret_is_withheld(editor: Editor) -> None:
+    buffer = editor.open(CONNECT + "<|>\n")
+    assert all(KEY not in str(item.insert_text) for item in await buffer.ask(invoked=True))
+    await editor.until(lambda: "withheld" in editor.log())
 
 
 @pytest.mark.parametrize("name", ["secrets", "ignored", "excluded", "large", "link"])
