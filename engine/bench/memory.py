@@ -71,10 +71,11 @@ def run(args: argparse.Namespace) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One answer: exact or not, how similar, and what it took."""
+    """One answer: exact or not, how similar, how confident, and what it took."""
 
     exact: bool
     similar: float
+    confidence: float
     steps: int
     ms: float
 
@@ -132,8 +133,9 @@ def _outcome(e: Engine, request: CompleteRequest, case: Case) -> Outcome:
     started = time.perf_counter()
     answer: CompleteAnswer = e.run_complete(request)
     ms = (time.perf_counter() - started) * 1e3
-    text, truth = (answer.items[0].text.rstrip() if answer.items else ""), case.middle.rstrip()
-    return Outcome(text == truth, edit_similarity(text, truth), answer.steps, ms)
+    text, confidence = (answer.items[0].text.rstrip(), answer.items[0].confidence) if answer.items else ("", 0.0)
+    truth = case.middle.rstrip()
+    return Outcome(text == truth, edit_similarity(text, truth), confidence, answer.steps, ms)
 
 
 def _with_definitions(e: Engine, request: CompleteRequest, case: Case, signatures: Sequence[str]) -> Outcome:
