@@ -68,7 +68,9 @@ def _opens(text: str, lines: Lines, row: int, before: bool) -> bool:
     """Whether what follows a row must belong to it, as behind a colon at its end; blank lines change nothing."""
     start, end = lines.span(row)
     line = text[start:end].split(" #")[0].rstrip()
-    return line.endswith(":") if line else before
+    if not line or line.lstrip().startswith(("#", "//", "/*")):
+        return before
+    return line.endswith((":", "<"))
 
 
 def inner(language: Language, text: str, found: list[Token]) -> list[Unit]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from grammars.edits.guess import Guess
@@ -9,6 +10,7 @@ from grammars.lexer import CLOSERS, OPENERS, Token
 from grammars.sites import Site
 
 FAR = 60  # lines from an opener, or before the stop, in which its closer may be missing
+GOES_ON = re.compile(r"(?:else|catch|finally)\b")  # what stands behind a block's closing brace
 LIMIT = 8  # unmatched brackets that are looked at
 
 
@@ -79,6 +81,8 @@ def _close_on_its_line(site: Site, first: int, row: int, closer: str, extra: flo
         cost = 0.85 if before_end and site.last_on_line(i + 1) else 0.9 if ends else 1.0 if before_end else 1.05
         if token.kind == "close" and cost > 1.0:  # where one closer is missing, others are beside it
             cost = 1.0
+        if following is not None and site.text[token.end : following.start] == "  ":  # the blanks on both sides of it
+            yield token.end + 1, token.end + 1, closer, 0.8 + extra
         yield token.end, token.end, closer, cost + 0.15 * (depth > 0) + extra
 
 
@@ -107,7 +111,8 @@ def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra:
                 0.8 + same,
             )  # its line is still there, with its margin
             break
-    if following >= 0 and lines.indent(following) == lines.indent(row):
+    goes_on = following >= 0 and GOES_ON.match(lines.content(following).lstrip()) is not None
+    if following >= 0 and 0 <= lines.indent(following) - lines.indent(row) <= goes_on:
         start = lines.span(following)[0] + len(lines.margin(following))
         for i in range(*site.line_tokens(following)):  # `);` that was `});`, `, []);` that was `}, []);`
             if site.code[i].kind == "close":
@@ -139,7 +144,7 @@ def _unopened(site: Site, token: Token) -> Iterator[Guess]:
         if opener == "(" and _parameters(site, i, at):
             yield site.code[i].start, site.code[i].start, opener, 0.86 + 0.02 * n
         before = site.code[i]
-        if site.text[before.end : before.end + 3].rstrip() == "" and site.code[i + 1].start == before.end + 2:
+        if site.text[before.end : site.code[i + 1].start] == "  ":
             yield before.end + 1, before.end + 1, opener, 0.8 + 0.01 * n  # the blanks on both sides of it
         called = before.kind == "name" and before.text not in site.language.keywords
         if opener == "{" and site.last_on_line(i):

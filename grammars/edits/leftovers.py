@@ -42,6 +42,9 @@ def propose(site: Site) -> Iterator[Guess]:
             after = min(end + 1 + (text[end : end + 2] == "\r\n"), len(text))
             tokens = site.line_tokens(row)
             yield start, after, "", 1.9 + 0.12 * (tokens[1] - tokens[0])
+    # What is no token at all, the parser stops before at the end of the one that was.
+    for row in {lines.neighbour(lines.row(stop), 1) for stop in site.stops} - {-1, *site.rows}:
+        yield from _characters(site, row, *lines.span(row))
 
 
 def _characters(site: Site, row: int, start: int, end: int) -> Iterator[Guess]:

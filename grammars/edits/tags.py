@@ -10,6 +10,7 @@ from grammars.edits.guess import Guess
 from grammars.sites import Site
 
 NAME = re.compile(r"[A-Za-z][\w.:-]*|(?=>)")
+OPENING = re.compile(r"</|/>|(?:^|[\s(>{])<(?:[A-Za-z][\w.:-]*[\s>]|>)")
 VOID = frozenset("area base br col embed hr img input link meta source track wbr".split())
 LONGEST = 4000  # characters of one opening tag
 FAR = 80  # lines between an opening tag and the place where its closing tag may be missing
@@ -28,7 +29,7 @@ class Tag:
 
 def may_hold_tags(site: Site) -> bool:
     """Whether the language has JSX and the text may."""
-    return site.language.name in ("javascript", "tsx") and ("</" in site.text or "/>" in site.text)
+    return site.language.name in ("javascript", "tsx") and OPENING.search(site.text) is not None
 
 
 def propose(site: Site) -> Iterator[Guess]:

@@ -44,7 +44,7 @@ def propose(site: Site) -> Iterator[Guess]:
             end = token.end
             if (not word or word == "!") and site.text[end : end + 1] == " ":
                 end += 1
-            yield token.start, end, word, 0.9 + distance
+            yield token.start, end, word, (0.7 if word in ("&&", "||") else 0.9) + distance
         following = site.code[i + 1] if i + 1 < len(site.code) else None
         if following is not None and following.kind == "name" and not site.last_on_line(i):
             joined = token.text + following.text
