@@ -18,7 +18,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from rich.table import Table
 
 from engine.bench import speed
 from engine.bench.capacity import waiting
-from engine.bench.capacity_cost import Cost
+from engine.bench.capacity_cost import Cost, places
 from engine.cluster.tokens import TokenFile
 from engine.errors import RemaskError
 from engine.remote import token
@@ -37,20 +37,24 @@ from engine.types import CompleteRequest
 
 REPLICAS = 1
 UTILISATIONS = (0.3, 0.6)
-DOCUMENTS = 12  # fewer than a replica has caches
+DOCUMENTS = 13  # fewer than a replica has caches, and no multiple of how often one moves
 START_SECONDS = 180.0
 DEADLINE_SECONDS = 30.0  # so that what waits is measured, not dropped
 
 
 def check(cost: Cost, args: argparse.Namespace) -> tuple[list[dict[str, Any]], Cost]:
-    """A row for each load, and the cost with what the proxy and the ingress use."""
+    """A row for each load, and the cost as the cluster has it: its replicas', and that of proxy and ingress."""
     rows = []
     with cluster(args) as (url, secret, ray):
         os.environ[token.VARIABLE] = secret
         for share in UTILISATIONS:
             rows.append(asyncio.run(_at(url, ray, share, cost, args)))
-    around = sum(r["around_s"] for r in rows) / sum(r["answered"] for r in rows)
-    return rows, replace(cost, around=around)
+    answered = sum(r["answered"] for r in rows)
+    used = sum(r["replica_s"] for r in rows) / answered
+    more = used / cost.mixed(args.cold)[0]
+    around = sum(r["around_s"] for r in rows) / answered
+    about = f"{cost.about}; a replica of the cluster used {more:.2f} times as much"
+    return rows, Cost(cost.warm * more, cost.cold * more, cost.warm_sd * more, cost.cold_sd * more, around, about)
 
 
 @contextmanager
@@ -86,7 +90,7 @@ async def _at(url: str, ray: int, share: float, cost: Cost, args: argparse.Names
     service, cv = cost.mixed(args.cold)
     rate = share * REPLICAS / service
     team = TeamClient(TeamOptions(url, fallback=False), EngineOptions(memory=False))
-    typing = Typing(args.cold, random.Random(f"{share}"))
+    typing, dice = Typing(args.cold), random.Random(f"{share}")
     latencies: list[float] = []
     lost = 0
 
@@ -101,14 +105,14 @@ async def _at(url: str, ray: int, share: float, cost: Cost, args: argparse.Names
             latencies.append(time.monotonic() - started)
 
     try:
-        for number in range(DOCUMENTS):  # caches fill, code paths warm up
-            await ask(*typing.next(number))
+        for request, document in typing.begin():  # caches fill, code paths warm up
+            await ask(request, document)
         latencies.clear()
         before, began = _processor_seconds(ray), time.monotonic()
         asked: list[asyncio.Task[None]] = []
         while (now := time.monotonic()) < began + args.seconds:
             asked.append(asyncio.create_task(ask(*typing.next())))
-            await asyncio.sleep(max(0.0, typing.dice.expovariate(rate) - (time.monotonic() - now)))
+            await asyncio.sleep(max(0.0, dice.expovariate(rate) - (time.monotonic() - now)))
         await asyncio.gather(*asked)
         took, after = time.monotonic() - began, _processor_seconds(ray)
     finally:
@@ -117,43 +121,62 @@ async def _at(url: str, ray: int, share: float, cost: Cost, args: argparse.Names
         raise RemaskError("the cluster answered nothing: see `remask serve`")
     replicas = sum(after["replica"].values()) - sum(before["replica"].get(pid, 0.0) for pid in after["replica"])
     around = sum(after["around"].values()) - sum(before["around"].get(pid, 0.0) for pid in after["around"])
-    arrivals = len(asked) / took
-    predicted = arrivals * service / REPLICAS
-    wait = waiting(arrivals, service, cv, REPLICAS)[0]
+    arrivals, used = len(asked) / took, replicas / len(latencies)
     return {
         "replicas": REPLICAS,
         "arrivals_per_s": arrivals,
         "answered": len(latencies),
         "lost": lost,
-        "predicted_utilisation": predicted,
         "utilisation": replicas / took / REPLICAS / args.cores,
-        "predicted_latency_ms": (service + wait) * 1e3 if math.isfinite(wait) else None,
+        "predicted_utilisation": arrivals * service / REPLICAS,
         "latency_ms": statistics.mean(latencies) * 1e3,
         "latency_p95_ms": speed.percentile(latencies, 0.95) * 1e3,
-        "replica_ms_per_request": replicas / len(latencies) * 1e3,
+        "predicted_latency_ms": _latency_ms(arrivals, service, cv),
+        "predicted_latency_own_cost_ms": _latency_ms(arrivals, used / args.cores, cv),
+        "replica_s": replicas,
         "around_s": around,
     }
 
 
+def _latency_ms(arrivals: float, service: float, cv: float) -> float | None:
+    """The model's mean; None for a load that cannot be carried."""
+    wait = waiting(arrivals, service, cv, REPLICAS)[0]
+    return (service + wait) * 1e3 if math.isfinite(wait) else None
+
+
 class Typing:
-    """Documents that grow by a key; now and then one moves to a place that nobody has read."""
+    """Documents that grow by a key; every so often one moves to a place that nobody has read."""
 
-    def __init__(self, cold: float, dice: random.Random) -> None:
-        self.dice = dice
-        self._cold = cold
-        self._places = iter(speed.cursors(2_000, seed=9))
-        self._open: list[list[Any]] = [[next(self._places), 0, f"{n}.py"] for n in range(DOCUMENTS)]
-        self._turn = 0
+    def __init__(self, cold: float) -> None:
+        self._places = iter(places(2_000, seed=9))
+        self._open = [_Open(next(self._places), 0, f"{n}.py") for n in range(DOCUMENTS)]
+        self._every = round(1 / cold) if cold else 0
+        self._asked = 0
 
-    def next(self, number: int | None = None) -> tuple[CompleteRequest, str]:
+    def begin(self) -> list[tuple[CompleteRequest, str]]:
+        """A first request of each document."""
+        return [document.request() for document in self._open]
+
+    def next(self) -> tuple[CompleteRequest, str]:
         """The next request and its document's name."""
-        self._turn += 1
-        entry = self._open[self._turn % DOCUMENTS if number is None else number]
-        entry[1] += 1
-        if number is None and (self.dice.random() < self._cold or entry[1] > len(entry[0].middle)):
-            entry[:] = [next(self._places), 0, f"{self._turn}.py"]
-        place, typed, name = entry
-        return CompleteRequest(place.prefix + place.middle[:typed], place.suffix, "python"), name
+        self._asked += 1
+        document = self._open[self._asked % DOCUMENTS]  # in turns: a second request of one would supersede the first
+        if self._every and self._asked % self._every == 0:
+            document.place, document.typed, document.name = next(self._places), 0, f"{self._asked}.py"
+        else:
+            document.typed = min(document.typed + 1, len(document.place.middle))
+        return document.request()
+
+
+@dataclass(slots=True)
+class _Open:
+    place: speed.Cursor
+    typed: int
+    name: str
+
+    def request(self) -> tuple[CompleteRequest, str]:
+        text = self.place.prefix + self.place.middle[: self.typed]
+        return CompleteRequest(text, self.place.suffix, "python"), self.name
 
 
 def _processor_seconds(ray: int) -> dict[str, dict[int, float]]:
@@ -198,20 +221,23 @@ def _free_port() -> int:
 
 
 def show(console: Console, rows: list[dict[str, Any]]) -> None:
-    """Predicted beside measured."""
-    table = Table(title=f"The model against a real cluster, {REPLICAS} replica")
-    for name in ("calls/s", "answered", "lost", "utilisation", "predicted", "mean ms", "predicted", "p95 ms"):
-        table.add_column(name, justify="right")
+    """Predicted beside measured: from the cost in this process, and from what the replica itself used."""
+    table = Table(title=f"The model against a real cluster, {REPLICAS} replica: mean latency in ms")
+    for name in ("calls/s", "answered", "busy", "predicted", "p95", "mean", "predicted", "by its own cost"):
+        table.add_column(name, justify="right", no_wrap=True)
     for r in rows:
-        predicted = r["predicted_latency_ms"]
         table.add_row(
             f"{r['arrivals_per_s']:.2f}",
-            str(r["answered"]),
-            str(r["lost"]),
+            f"{r['answered']} of {r['answered'] + r['lost']}",
             f"{r['utilisation']:.0%}",
             f"{r['predicted_utilisation']:.0%}",
-            f"{r['latency_ms']:.0f}",
-            f"{predicted:.0f}" if predicted is not None else "no end",
             f"{r['latency_p95_ms']:.0f}",
+            f"{r['latency_ms']:.0f}",
+            _shown(r["predicted_latency_ms"]),
+            _shown(r["predicted_latency_own_cost_ms"]),
         )
     console.print(table)
+
+
+def _shown(milliseconds: float | None) -> str:
+    return "no end" if milliseconds is None else f"{milliseconds:.0f}"

@@ -15,8 +15,9 @@ from engine.bench import speed
 from engine.errors import BadRequestError
 from engine.types import CompleteRequest
 
-PLACES = 10
-KEYS = 4  # typed at each place behind the first request
+PLACES = 16
+KEYS = 8  # typed at each place behind the first request
+LONG = 30  # characters still to be typed at a place
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,7 @@ def measure(device: str, model: str | None, threads: int) -> Cost:
     cold: list[float] = []
     warm: list[float] = []
     with Engine(device, model=model, memory=False) as engine:
-        places = speed.cursors(PLACES + 1, seed=5)
-        for number, place in enumerate(places):
+        for number, place in enumerate(places(PLACES + 1, seed=5)):
             engine.caches.clear()
             for key in range(KEYS + 1):
                 request = CompleteRequest(place.prefix + place.middle[:key], place.suffix, "python")
@@ -65,6 +65,11 @@ def measure(device: str, model: str | None, threads: int) -> Cost:
     return Cost(
         statistics.mean(warm), statistics.mean(cold), statistics.stdev(warm), statistics.stdev(cold), 0.0, about
     )
+
+
+def places(count: int, seed: int) -> list[speed.Cursor]:
+    """Cursors with room to type."""
+    return [cursor for cursor in speed.cursors(4 * count, seed) if len(cursor.middle) > LONG][:count]
 
 
 def from_json(path: Path) -> Cost:
