@@ -28,12 +28,26 @@ def propose(site: Site) -> Iterator[Guess]:
         yield opener.start, opener.end, CLOSERS[closer.text], 1.05
         yield closer.start, closer.end, "", 1.1
         yield opener.start, opener.end, "", 1.2
+    yield from _before_else(site)
     for i, cost in site.near():
         token = site.code[i]
         if token.kind in ("open", "close"):
             for other in OPENERS if token.kind == "open" else CLOSERS:
                 if other != token.text:
                     yield token.start, token.end, other, 1.25 + cost
+
+
+def _before_else(site: Site) -> Iterator[Guess]:
+    """A block's closing brace that stood before what goes on with it; the blank behind the brace may still be there."""
+    if site.language.indentation_matters:
+        return
+    for at in site.at:
+        for i in range(max(at - 1, 0), min(at + 2, len(site.code))):
+            token = site.code[i]
+            if site.first_on_line(i) and GOES_ON.match(token.text) and i and site.code[i - 1].text != "}":
+                margin = site.lines.margin(site.lines.row(token.start))
+                blank = margin.endswith(" ") and len(margin.replace("\t", "")) % 2 == 1
+                yield token.start - blank, token.start - blank, "}" if blank else "} ", 0.8
 
 
 def _close(site: Site, opener: Token, last: int) -> Iterator[Guess]:
@@ -111,8 +125,7 @@ def _on_a_line_of_its_own(site: Site, row: int, deeper: int, closer: str, extra:
                 0.8 + same,
             )  # its line is still there, with its margin
             break
-    goes_on = following >= 0 and GOES_ON.match(lines.content(following).lstrip()) is not None
-    if following >= 0 and 0 <= lines.indent(following) - lines.indent(row) <= goes_on:
+    if following >= 0 and lines.indent(following) == lines.indent(row):
         start = lines.span(following)[0] + len(lines.margin(following))
         for i in range(*site.line_tokens(following)):  # `);` that was `});`, `, []);` that was `}, []);`
             if site.code[i].kind == "close":

@@ -54,11 +54,14 @@ def propose(site: Site) -> Iterator[Guess]:
                 yield token.start, following.end, "elif", 0.8 + distance
         if token.text in site.language.keywords:
             continue
+        named = site.code[site.line_tokens(site.lines.row(token.start))[0]].text in NAMING
         for keyword in site.language.keywords:
             if close_to(token.text, keyword):
                 first = site.first_on_line(i)
                 shorter = len(keyword) <= 2
                 yield token.start, token.end, keyword, (0.6 if first else 0.75) + distance + 0.3 * shorter
+                if keyword == "as" and named and token.text.startswith(keyword):
+                    yield token.start + 2, token.start + 2, " ", 0.7 + distance
             elif token.text.lower() == keyword.lower():
                 yield token.start, token.end, keyword, 0.85 + distance
             elif token.text.startswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
@@ -69,8 +72,8 @@ def propose(site: Site) -> Iterator[Guess]:
                 rest = token.text[len(keyword) :]
                 grown = rest in site.known or rest in site.language.keywords or keyword == "else"
                 price = (0.75 if begins and len(keyword) > 3 else 1.0) - 0.1 * grown + 0.2 * (len(keyword) < 3)
-                if keyword == "as" and site.code[site.line_tokens(site.lines.row(token.start))[0]].text in NAMING:
-                    price = 0.85
+                if keyword == "as" and named:
+                    price = 0.7
                 yield at, at, " ", price + distance
             elif token.text.endswith(keyword) and len(token.text) > len(keyword) and len(keyword) > 1:
                 at = token.end - len(keyword)

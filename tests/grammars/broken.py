@@ -64,6 +64,18 @@ PYTHON = {
     "a stray bracket": "return_value = ⟦) ⟧⟨⟩load(path)\n",
     "a token typed twice": "total = ⟦= ⟧⟨⟩1\n",
     "a name typed twice": "total = count⟦ count⟧⟨⟩ + 1\n",
+    "a call's opening bracket": "size = area⟦⟧⟨(⟩width)\nwidth = area(width)\n",
+    "an opening bracket before nothing": "now = clock⟦⟧⟨(⟩)\nprint(now)\n",
+    "an index's opening bracket": "first = rows⟦⟧⟨[⟩0]\nprint(rows)\n",
+    "elif after a comment": (
+        "if isinstance(a, int):\n    run()\n# or else\n⟦else if⟧⟨elif⟩ isinstance(a, str):\n    stop()\n"
+    ),
+    "a docstring that is never closed before others": (
+        'def f():\n    """Say it.⟦⟧⟨"""⟩\n    value = load()\n    return value\n\n\n'
+        'def g():\n    """More."""\n    return 2\n\n\ndef h():\n    """Last."""\n    return 3\n'
+    ),
+    "a quote before the next argument": "kind = TypeVar('kind⟦⟧⟨'⟩, bound=Base)\n",
+    "an alias grown together": "try:\n    run()\nexcept OSError ⟦ase⟧⟨as e⟩:\n    print(e)\n",
     "a number with a leading zero": "mode = ⟦07⟧⟨7⟩\n",
 }
 
@@ -98,11 +110,15 @@ SCRIPT = {
     "typographic quotes": 'const s = ⟦“⟧⟨"⟩two words⟦”⟧⟨"⟩;\n',
     "a full-width semicolon": "run()⟦；⟧⟨;⟩\nstop();\n",
     "a merge conflict": "f();\n⟦<<<<<<< HEAD\n⟧⟨⟩g(1);\n⟦=======\ng(2);\n>>>>>>> other\n⟧⟨⟩h();\n",
+    "a brace of an import": "import ⟦⟧⟨{⟩ load } from './load.js';\nload();\n",
+    "a brace before else": "function f(a) {\n  if (a) {\n    g();\n  ⟦⟧⟨}⟩ else {\n    h();\n  }\n}\n",
+    "a colon of full width on a line of its own": "const a = b\n  ? c\n  ⟦：⟧⟨:⟩ d;\n",
     "a dot typed twice": "console.⟦.⟧⟨⟩log(a);\n",
 }
 
 TYPED = {
     "an interface's brace": "interface A ⟦⟧⟨{⟩\n  a: string;\n}\n",
+    "a quote in a union": "type Mode = 'flat⟦⟧⟨'⟩ | 'outlined';\n",
     "a type's colon": "function f(a: string, b⟦⟧⟨:⟩ number): void {}\n",
     "a bracket of type arguments": "const a: Map<string, number⟦⟧⟨>⟩ = new Map();\n",
 }
@@ -112,6 +128,7 @@ TSX = {
     "a closing tag of its own line": (
         "const A = () => (\n  <div>\n    <ul>\n      <li>a</li>\n⟦⟧⟨    </ul>\n⟩  </div>\n);\n"
     ),
+    "the only closing tag": "const A = () => (\n  <Text\n    a={1}\n  >\n    {b}\n⟦⟧⟨  </Text>\n⟩);\n",
     "a tag that closes itself": "const A = () => <div><br⟦⟧⟨ /⟩></div>;\n",
     "a closing tag too many": "const A = () => <div>a</div>⟦</p>⟧⟨⟩;\n",
     "a brace of an attribute": "const A = () => <a onClick={() => f(1)⟦⟧⟨}⟩>go</a>;\n",
