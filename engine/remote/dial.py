@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import ssl
 from typing import Any
 
@@ -18,6 +19,9 @@ PROTOCOL = 1
 DIAL_SECONDS = 10.0
 PING_SECONDS = 20.0  # a connection that answers no ping for so long is dead
 LONGEST_REASON = 200  # characters of a server's words that are shown
+
+_quiet = logging.getLogger("websockets.client.remask")
+_quiet.setLevel(logging.WARNING)  # its debug records hold headers, and so the token
 
 
 class RefusedError(EngineUnavailableError):
@@ -53,6 +57,7 @@ async def dial(address: Address, token: Token | None) -> tuple[SocketWire, Messa
                 close_timeout=CLOSE_SECONDS,
                 ping_interval=PING_SECONDS,
                 ping_timeout=PING_SECONDS,
+                logger=_quiet,
             )
             wire = SocketWire(socket)
             try:

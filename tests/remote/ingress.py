@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import ssl
 from http import HTTPStatus
 from typing import Any
 
@@ -26,8 +27,9 @@ TOKEN = "a-token-of-ann"
 class Ingress:
     """Lets clients with a known token in; `heard` is every message that came, `calls` every upgrade that was asked."""
 
-    def __init__(self, engine: EngineOptions, **welcome: Any) -> None:
+    def __init__(self, engine: EngineOptions, tls: ssl.SSLContext | None = None, **welcome: Any) -> None:
         self.engine = engine
+        self.tls = tls
         self.welcome = {"protocol": 1, "memory": False, "max_bytes": 16_777_216} | welcome
         self.tokens = {TOKEN}
         self.refusal: tuple[HTTPStatus, dict[str, str], str] | None = None
@@ -39,7 +41,7 @@ class Ingress:
 
     @property
     def url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}"
+        return f"{'wss' if self.tls else 'ws'}://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> Ingress:
         await self.open()
@@ -50,7 +52,7 @@ class Ingress:
 
     async def open(self) -> None:
         """Listen, at the port of the first time."""
-        self._server = await serve(self._serve, "127.0.0.1", self.port, process_request=self._let_in)
+        self._server = await serve(self._serve, "127.0.0.1", self.port, process_request=self._let_in, ssl=self.tls)
         self.port = next(iter(self._server.sockets)).getsockname()[1]
 
     async def shut(self) -> None:
