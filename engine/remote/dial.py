@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import ssl
 from typing import Any
 
@@ -73,7 +74,8 @@ async def dial(address: Address, token: Token | None) -> tuple[SocketWire, Messa
             "authority of its own, name its file in the environment variable SSL_CERT_FILE"
         ) from None
     except OSError as nobody:
-        raise EngineUnavailableError(f"{host} cannot be reached ({nobody.strerror or nobody})") from None
+        why = os.strerror(nobody.errno) if nobody.errno and nobody.errno > 0 else nobody.strerror or nobody
+        raise EngineUnavailableError(f"{host} cannot be reached ({why})") from None
     except Exception as other:
         raise _in_words(host, token, other) from None
     return wire, _checked(host, wire, welcome)
