@@ -47,3 +47,10 @@ def _token_edits(start: int, old: str, new: str) -> list[Edit]:
             before, after = "".join(a[i1:i2]), "".join(b[j1:j2])
             edits.append(Edit(at, at + len(before), before, after))
     return edits
+
+
+def applied(text: str, edits: list[Edit]) -> str:
+    """The text after edits that do not overlap."""
+    for edit in sorted(edits, key=lambda e: e.start, reverse=True):
+        text = text[: edit.start] + edit.new + text[edit.end :]
+    return text

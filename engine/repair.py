@@ -15,12 +15,12 @@ from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
 from engine.denoiser import Denoiser
-from engine.differences import edits_between
+from engine.differences import applied, edits_between
 from engine.repair_drafts import Drafter
 from engine.repair_rank import RANKED, Ranker
-from engine.repair_search import Fix, Search, deadline_check
+from engine.repair_search import WORK, Fix, Search, deadline_check
 from engine.sampler import Observer
-from engine.types import Repair, RepairAnswer, RepairRequest
+from engine.types import Edit, Repair, RepairAnswer, RepairRequest
 from engine.verify import Parser, changed_span
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
@@ -29,6 +29,7 @@ from grammars import Fault, Source
 MAX_ROUNDS = 64  # units mended in one file
 PLAUSIBLE = 1.8  # a fix whose every edit costs less than this is believed without asking the denoiser for a draft
 ALTERNATIVES = 3  # repairs offered at most
+GROUPS = 12  # changes of a file that are tried without, one by one
 SWALLOWED = 16  # ends of a string that swallowed code which are tried
 
 Found = tuple[Fault, Fix, Source]  # a fault, a fix of it, and the file with the fix
@@ -80,7 +81,30 @@ class Repairer:
             others = [_moved(current.text, mended[0].text, other) for other in others]
             others += [r for r in rivals if r not in others]
             current = mended[0]
+        if not current.broken:
+            current, others = self._needed(source, current, others, work)
         return self._answer(request, source, current, others, before, work)
+
+    def _needed(self, source: Source, mended: Source, others: list[str], work: _Work) -> tuple[Source, list[str]]:
+        """The mended file without changes that it parses without: lines that only looked broken when read alone."""
+        groups: list[list[Edit]] = []
+        for edit in edits_between(source.text, mended.text):
+            if groups and source.text.count("\n", groups[-1][-1].end, edit.start) < 2:
+                groups[-1].append(edit)
+            else:
+                groups.append([edit])
+        if not 1 < len(groups) <= GROUPS:
+            return mended, others
+        for group in groups:
+            left = [g for g in groups if g is not group]
+            text = applied(source.text, [edit for g in left for edit in g])
+            if work.expired() or not left:
+                break
+            if grammars.accepts(source.language, text):
+                groups = left
+                mended = mended.language.parse(text)
+                others = []
+        return mended, others
 
     def _mended(self, source: Source, fault: Fault, broken: int, work: _Work) -> list[Source]:
         """The file with one fault mended, best way first; [] when nothing was verified."""
@@ -174,6 +198,7 @@ class _Work:
         )
         self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoiser, cancel)
         self.denoised = False
+        self.work = 2 * WORK
 
     @property
     def steps(self) -> int:
@@ -182,7 +207,9 @@ class _Work:
 
     def edits(self, fault: Fault) -> list[Fix]:
         """Fixes of a fault by small edits, cheapest first."""
-        found = Search(fault.site.language, self.expired).run(fault)
+        search = Search(fault.site.language, self.expired, left=self.work)
+        found = search.run(fault)
+        self.work = max(self.work - search.spent, 0)
         self.clock.lap("candidates")
         return found
 

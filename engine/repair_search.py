@@ -47,11 +47,14 @@ class Search:
     expired: Callable[[], bool]
     tried: int = 0
     left: int = WORK
+    spent: int = 0  # characters parsed by the last run
 
     def run(self, fault: Fault, depth: int = DEPTH) -> list[Fix]:
         """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
-        self.left = max(self.left, LEAST * len(fault.site.text))
-        return self._run(fault, depth)
+        self.left = most = max(min(self.left, WORK), LEAST * len(fault.site.text))
+        found = self._run(fault, depth)
+        self.spent = most - self.left
+        return found
 
     def _run(self, fault: Fault, depth: int) -> list[Fix]:
         head, tail = len(fault.head), len(fault.tail)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
 MAX_PARTS = 12  # broken statements of one body; more are one error of what is around them
+JOINED = 4  # broken neighbours that are read as one
 # Characters of a unit that is worth remembering: longer ones, typed letter by letter, would fill the memory.
 REMEMBERED = 8_000
 BACKWARD = ("was never closed", "unterminated", "EOF in multi-line", "does not match opening", "unmatched")
@@ -55,6 +56,7 @@ def faults(source: Source) -> tuple[Fault, ...]:
     found = scan(language, text)
     cut = units(language, text, found.tokens, Lines(text))
     broken = [unit for unit in cut if not unit_parses(language, text[unit.start : unit.end])]
+    broken = _standing(language, text, broken)
     known = _known(found.tokens, broken)
     if not broken:
         broken = [Unit(0, len(text))]
@@ -62,6 +64,23 @@ def faults(source: Source) -> tuple[Fault, ...]:
     for u in broken:
         told += narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)))
     return tuple(told)
+
+
+def _standing(language: Language, text: str, broken: list[Unit], head: str = "", tail: str = "") -> list[Unit]:
+    """Without neighbours that parse together: a statement whose second line stands where a statement would begin."""
+    left: list[Unit] = []
+    i = 0
+    while i < len(broken):
+        j = i + 1
+        while j < min(i + JOINED, len(broken)) and broken[j].start == broken[j - 1].end:
+            j += 1
+            if unit_parses(language, head + text[broken[i].start : broken[j - 1].end] + tail):
+                break
+        else:
+            left.append(broken[i])
+            j = i + 1
+        i = j
+    return left
 
 
 def _known(found: list[Token], broken: list[Unit]) -> frozenset[str]:
@@ -90,6 +109,7 @@ def narrowed(fault: Fault) -> list[Fault]:
         for p in parts
         if not unit_parses(language, head + text[p.start : p.end] + tail) and _has_code(language, text, p)
     ]
+    broken = _standing(language, text, broken, head, tail)
     if not broken or len(broken) > MAX_PARTS or not _header_parses(language, head, tail, text[parts[0].start :]):
         return [fault]  # the header is at fault, or what binds the parts together
     found: list[Fault] = []

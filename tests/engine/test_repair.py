@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 import grammars
 from engine.bench.repair_cases import bytes_outside, same_tokens, token_edits
 from engine.cancellation import CancelledError, CancelToken
+from engine.completion import Stopwatch
 from engine.core import Engine
-from engine.repair import Parts
+from engine.repair import Parts, _Work
 from engine.repair_drafts import blamed
 from engine.types import Repair, RepairRequest
 from grammars.damage import KINDS, Damaged, Subject, damage
@@ -140,6 +141,16 @@ def test_cancelling_stops_a_repair(engine: Engine) -> None:
     cancel.cancel()
     with pytest.raises(CancelledError):
         engine.run_repair(RepairRequest("def f(:\n    return 1\n", "python"), cancel)
+
+
+def test_a_change_that_the_file_parses_without_is_not_offered(engine: Engine) -> None:
+    text = "def f(a):\n    return (a\n\n\nx = 1\n\n\ndef g(b):\n    return [b\n"
+    source = grammars.get("python").parse(text)
+    mended = "def f(a):\n    return (a)\n\n\nx = 2\n\n\ndef g(b):\n    return [b]\n"
+    request = RepairRequest(text, "python")
+    work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch())
+    needed, _ = engine.repairer._needed(source, source.language.parse(mended), [], work)
+    assert needed.text == mended.replace("x = 2", "x = 1")
 
 
 def test_text_that_is_beyond_repair_stays_as_it_is(engine: Engine) -> None:

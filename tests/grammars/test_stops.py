@@ -155,3 +155,31 @@ def test_reading_on_without_the_log_stops_where_reading_all_of_it_does(
         assert reading.unread(after, min(edit.start, stop)) == grammars.unread(grammar, after)
         near = reading.unread(after, min(edit.start, stop), min(stop + 40, len(after)))
         assert near >= min(grammars.unread(grammar, after), 1)
+
+
+@pytest.mark.parametrize(
+    ("language", "text"),
+    [
+        (
+            PYTHON,
+            'class A:\n    a = Text(\n    help="""one\n    two""").tag(x=1)\n\n    def f(self)\n        pass\n',
+        ),
+        (TYPED, "interface A<\nB extends C,\nD>{\n  e: string;\n}\n\nfunction f(a {\n  return a;\n}\n"),
+    ],
+)
+def test_a_statement_whose_second_line_stands_too_far_left_is_not_blamed(
+    language: grammars.Language, text: str
+) -> None:
+    source = language.parse(text)
+    assert len(source.faults) == 1
+    assert source.faults[0].start >= text.index("f(") - len("    function ")
+
+
+def test_a_string_that_swallowed_code_is_looked_for_only_where_a_quote_is_left_over() -> None:
+    right = 'def f():\n    """Say."""\n    x = load()\n    return x\n\n\ndef g():\n    """More."""\n    return 2\n'
+    assert grammars.swallowed(PYTHON.parse(right)) == []
+    broken = right.replace('Say."""', "Say.")
+    edits = grammars.swallowed(PYTHON.parse(broken))
+    assert edits == sorted(edits, key=lambda e: e.cost)
+    first = edits[0]
+    assert broken[: first.start] + first.new + broken[first.end :] == right
