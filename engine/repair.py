@@ -30,7 +30,9 @@ MAX_ROUNDS = 64  # units mended in one file
 PLAUSIBLE = 1.8  # a fix whose every edit costs less than this is believed without asking the denoiser for a draft
 ALTERNATIVES = 3  # repairs offered at most
 GROUPS = 12  # changes of a file that are tried without, one by one
-SWALLOWED = 16  # ends of a string that swallowed code which are tried
+SWALLOWED = 16  # ends of a string that swallowed code which are tried,
+READ = 800_000  # as far as so many characters are read for them,
+FEWEST = 3  # but at least so many
 
 Found = tuple[Fault, Fix, Source]  # a fault, a fix of it, and the file with the fix
 
@@ -137,7 +139,8 @@ class Repairer:
             return []
         everything = Fault(0, len(source.text), source.faults[0].site)
         found: list[tuple[int, Found]] = []
-        for edit in edits[:SWALLOWED]:
+        most = max(min(SWALLOWED, READ // len(source.text)), FEWEST)
+        for edit in edits[:most]:
             if work.expired():
                 break
             after = source.replace(edit.start, edit.end, edit.new)

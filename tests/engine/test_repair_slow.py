@@ -80,6 +80,17 @@ def test_determined_damage_is_restored(engine: Engine, language: str) -> None:
     assert exact >= 0.70 * n
 
 
+def test_a_string_that_swallows_ten_thousand_lines_is_ended(engine: Engine) -> None:
+    text = SUBJECTS["python"].text * 50
+    at = text.index('"""', text.index('"""') + 3)
+    broken = text[:at] + text[at + 3 :]
+    started = time.monotonic()
+    answer = engine.run_repair(RepairRequest(broken, "python", deadline=started + 30))
+    check_promises("python", broken, answer.repair)
+    assert answer.repair.errors_after == 0
+    assert time.monotonic() - started < 60
+
+
 @pytest.mark.parametrize("language", ["python", "typescript"])
 def test_a_file_of_ten_thousand_lines_is_answered(engine: Engine, language: str) -> None:
     text = SUBJECTS[language].text * 50
