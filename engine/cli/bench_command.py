@@ -19,6 +19,7 @@ SUBCOMMANDS = {
     "serve": ("engine.bench.serve", "many simulated editors on one engine; with --seconds 1800 a soak"),
     "start": ("engine.bench.start", "from nothing to the first suggestion"),
     "capacity": ("engine.bench.capacity", "from what a request costs to replicas and money, checked on a cluster"),
+    "cluster": ("engine.bench.cluster", "many simulated editors on a team's engine: replicas, routers, memory"),
     "transport": ("engine.bench.transport", "what the engine process costs beside an engine in this process"),
     "memory": ("engine.bench.memory", "what the workspace's memory adds, and how its trust is fitted"),
     "memory-scale": ("engine.bench.memory_scale", "the memory with a million lines in it"),

@@ -58,7 +58,7 @@ def add_parser(subparsers: Any) -> None:
     parser.add_argument(
         "--router", choices=ROUTERS, default=o.router, help="which engine gets a request (default prefix)"
     )
-    parser.add_argument("--metrics-port", type=int, metavar="PORT", help="Prometheus metrics of this machine, on all of its addresses")
+    parser.add_argument("--metrics-port", type=int, metavar="PORT", help="Prometheus metrics, on all addresses")
     parser.add_argument("--address", metavar="ADDRESS", help="join a Ray cluster that runs already, e.g. auto")
     parser.add_argument("--ray-folder", metavar="FOLDER", help="Ray's logs and sockets, instead of /tmp/ray")
     inner = parser.add_subparsers(dest="what", metavar="token")

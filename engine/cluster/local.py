@@ -60,13 +60,13 @@ class Place:
 def environment() -> None:
     """What Ray reads from the environment of the process that starts it. A value that is there already stays.
 
-    No reports to Ray's makers, and no colours or copies of the replicas' logs on this terminal.
+    No reports to Ray's makers, no copies of the replicas' logs on this terminal, and a proxy that died is noticed by
+    three missed checks in three seconds instead of thirty.
     """
     for name, value in {
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_SERVE_LOG_TO_STDERR": "0",
-        "RAY_COLOR_PREFIX": "0",
-        "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
     }.items():
         os.environ.setdefault(name, value)
 

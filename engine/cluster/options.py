@@ -31,7 +31,7 @@ class ClusterOptions:
     replicas: int = 1
     max_replicas: int = 0
     target_waiting: float = 4.0
-    ingresses: int = 1
+    ingresses: int = 2  # one may die
     cpus_per_replica: float = 1.0
     gpus_per_replica: float = 0.0
     caches: int = 40

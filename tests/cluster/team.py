@@ -28,7 +28,7 @@ class Team:
         self.folder = Path(tempfile.mkdtemp(prefix="rt"))  # sockets below it have short paths to fit into
         self.tokens = TokenFile(self.folder / "tokens.json")
         self.token = self.tokens.add("ann")
-        self.options = ClusterOptions(tokens=str(self.tokens.path), cpus_per_replica=1.0, **options)
+        self.options = ClusterOptions(tokens=str(self.tokens.path), **({"ingresses": 1} | options))
         self.port = free_port()
         self._nodes = nodes
 
@@ -72,14 +72,13 @@ class Team:
             shutil.rmtree(logs, ignore_errors=True)
         assert not left, f"processes are left behind: {left}"
 
-    def deploy(self, options: ClusterOptions, wait: bool = True) -> None:
-        """Start the application, or roll it over to other options."""
+    def deploy(self, options: ClusterOptions) -> None:
+        """Start the application, or roll it over to other options; returns when that is done."""
         from ray import serve
 
         from engine.cluster.app import NAME, build
 
-        run = serve.run if wait else serve._run
-        run(build(options.to_args()), name=NAME, route_prefix="/")
+        serve.run(build(options.to_args()), name=NAME, route_prefix="/")
 
     def editor(self, token: str | None = None) -> Editor:
         """A client that is not connected yet."""

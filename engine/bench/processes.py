@@ -1,0 +1,51 @@
+"""Processor time and memory of a running team's engine, by part, from /proc (Linux)."""
+
+from __future__ import annotations
+
+import os
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+
+PARTS = {"remask:engine": "engines", "remask:ingress": "ingress", "ProxyActor": "proxy"}
+TICK = os.sysconf("SC_CLK_TCK") if hasattr(os, "sysconf") else 100
+PAGE = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """Of one part: processor seconds since its processes began, resident bytes now."""
+
+    seconds: float
+    resident: int
+
+
+def use_by_part(root: int) -> dict[str, Use]:
+    """Of `root`, which simulates the "editors", and all that it has started: engines, ingress, proxy, and "ray"."""
+    seconds: dict[str, float] = defaultdict(float)
+    resident: dict[str, int] = defaultdict(int)
+    for process in _family(root):
+        try:
+            fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+            pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+            words = Path(f"/proc/{process}/cmdline").read_bytes().decode(errors="replace")
+        except OSError:  # it has just ended
+            continue
+        part = "editors" if process == root else next((p for mark, p in PARTS.items() if mark in words), "ray")
+        seconds[part] += (int(fields[11]) + int(fields[12])) / TICK
+        resident[part] += pages * PAGE
+    return {part: Use(seconds[part], resident[part]) for part in seconds}
+
+
+def _family(root: int) -> set[int]:
+    parents = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            except OSError:
+                continue
+    found = {root}
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found

@@ -1,0 +1,93 @@
+"""Editors that keep on asking while something is broken under them, and the account of what became of each request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from websockets.exceptions import WebSocketException
+
+from tests.cluster.editor import HERE
+from tests.cluster.team import Team
+
+DEADLINE = 3.0
+RESUME_SECONDS = 10.0
+EDITORS = 6
+
+
+@dataclass
+class Account:
+    """Of all editors. Times are `time.monotonic()` instants."""
+
+    asked: int = 0
+    replied: int = 0
+    broken: int = 0  # their connection ended: the client knows at once
+    unheard: int = 0  # neither reply nor end of the connection a while after the deadline
+    errors: dict[str, int] = field(default_factory=dict)
+    suggestions: list[tuple[float, str]] = field(default_factory=list)  # when, and the model
+
+    def gap(self, after: float) -> float:
+        """Seconds from `after` until suggestions have come for good: to the end of the last pause above a second."""
+        times = [after, *(at for at, _ in self.suggestions if at > after)]
+        pauses = [(b, b - a) for a, b in itertools.pairwise(times)]
+        return max((end - after for end, pause in pauses if pause > 1.0), default=0.0)
+
+
+async def type_away(team: Team, editors: int, stop: asyncio.Event) -> Account:
+    """Let so many type until told; every request's end is noted."""
+    account = Account()
+    tokens = [team.tokens.add(secrets.token_hex(4)) for _ in range(editors)]
+    await asyncio.gather(*(_type(team, n, token, stop, account) for n, token in enumerate(tokens)))
+    return account
+
+
+async def _type(team: Team, n: int, token: str, stop: asyncio.Event, account: Account) -> None:
+    keys = 0
+    while not stop.is_set():
+        with contextlib.suppress(OSError, WebSocketException, TimeoutError, ConnectionError):
+            async with team.editor(token) as editor:
+                while not stop.is_set():
+                    keys += 1
+                    account.asked += 1
+                    text = HERE | {"prefix": HERE["prefix"] + "r" * (keys % 9)}
+                    try:
+                        async with asyncio.timeout(DEADLINE + 4):
+                            reply = await editor.complete(DEADLINE, document=f"{n}.py", **(text | {"max_tokens": 8}))
+                    except ConnectionError:
+                        account.broken += 1
+                        raise
+                    except WebSocketException:
+                        account.broken += 1
+                        raise
+                    except TimeoutError:
+                        account.unheard += 1
+                        raise
+                    account.replied += 1
+                    if reply["kind"] == "error":
+                        account.errors[reply["error"]] = account.errors.get(reply["error"], 0) + 1
+                    elif reply["answer"]["items"]:
+                        account.suggestions.append((time.monotonic(), str(editor.welcome["model"])))
+                    await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
+
+
+async def breaking(team: Team, what: Callable[[], object], seconds: float = 14.0) -> tuple[Account, float]:
+    """Type for a while, break something, type on: the account, and how long suggestions were away."""
+    stop = asyncio.Event()
+    load = asyncio.create_task(type_away(team, EDITORS, stop))
+    await asyncio.sleep(3)
+    broken = time.monotonic()
+    await asyncio.to_thread(what)
+    await asyncio.sleep(seconds)
+    stop.set()
+    account = await load
+    assert sum(at < broken for at, _ in account.suggestions) > EDITORS, "nobody typed before"
+    assert account.asked == account.replied + account.broken
+    assert account.unheard == 0
+    assert any(at > broken + seconds - 3 for at, _ in account.suggestions), "suggestions have not resumed"
+    return account, account.gap(broken)

@@ -1,0 +1,23 @@
+"""A node that goes without a word, with replicas on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.load import RESUME_SECONDS, breaking
+from tests.cluster.team import Team, is_running
+
+pytestmark = pytest.mark.cluster
+
+
+async def test_a_killed_node_and_nothing_is_left_behind(tiny_model: Path) -> None:
+    """The worker node with its replicas, at once and without a word."""
+    with Team(model=str(tiny_model), replicas=2, ingresses=2) as team:
+        everything = team.processes()
+
+        _, gap = await breaking(team, lambda: team.cluster.remove_node(team.workers[0], allow_graceful=False))
+        assert gap < RESUME_SECONDS
+        everything |= team.processes()
+    assert not [p for p in everything if is_running(p)]
