@@ -37,7 +37,7 @@ class RemoteClient(EngineClient):
     ) -> None:
         super().__init__(EngineOptions(memory=memory), on_state)
         self.host = address
-        self.failure: RemaskError | None = None  # the last one
+        self.failure: RemaskError | None = None  # why there is no connection
         self._url, self._plaintext = address, plaintext
         self._wire: SocketWire | None = None
         self._refused: tuple[str, TokenRefusedError] | None = None
@@ -114,6 +114,7 @@ class RemoteClient(EngineClient):
         except TokenRefusedError as refused:
             self._refused = (found.text if found else "", refused)
             raise
+        self.failure = None
         return Link(self._wire, welcome)
 
     def _failed(self, failure: RemaskError) -> None:

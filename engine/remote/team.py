@@ -21,6 +21,7 @@ from engine.types import (
     RewriteRequest,
 )
 
+LOADING_SECONDS = 10.0  # an ingress may have no engine for so long before this machine's answers
 LAST_ANSWERS_SECONDS = 60.0  # for what this machine's engine was asked before the team's came back
 
 Answer = TypeVar("Answer")
@@ -151,7 +152,7 @@ class TeamClient:
         if self._closed:
             return
         state = replace(state, engine="team", host=self._remote.host)
-        if state.state in ("loading", "ready"):
+        if state.state == "ready":
             self._come_back()
             self._become(state)
         elif state.state == "failed":
@@ -163,6 +164,14 @@ class TeamClient:
         elif self._local is None:
             # Lost a moment ago, or never connected yet: whoever asks now waits for the attempt under way.
             self._become(replace(state, state="starting"))
+            if state.state == "loading" and self._fallback:
+                asyncio.get_running_loop().call_later(LOADING_SECONDS, self._still_loading)
+
+    def _still_loading(self) -> None:
+        """The ingress is there, and no engine behind it."""
+        if not self._closed and self._local is None and self._remote.state.state == "loading":
+            self._trouble = f"{self._remote.host} has no engine that is ready"
+            self._fall_back()
 
     def _fall_back(self) -> None:
         if self._local is None:

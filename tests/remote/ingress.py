@@ -68,6 +68,12 @@ class Ingress:
         """Hang up on everybody, with a code."""
         await asyncio.gather(*(socket.close(code, reason) for socket in list(self.sockets)))
 
+    async def tell_all(self, **message: Any) -> None:
+        """Say something that nobody asked for."""
+        self.welcome |= message
+        for socket in self.sockets:
+            await socket.send(msgpack.packb({"id": 0, "kind": "state"} | message))
+
     def kinds(self) -> list[str]:
         return [message["kind"] for message in self.heard]
 

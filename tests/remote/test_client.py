@@ -13,6 +13,7 @@ import pytest
 
 from engine.errors import BadRequestError, CancelledError, EngineUnavailableError
 from engine.remote import caller
+from engine.remote import team as team_module
 from engine.service.client import EngineState
 from engine.types import CompleteRequest, RepairRequest
 from tests.remote.ingress import TOKEN, Ingress
@@ -132,6 +133,28 @@ async def test_this_machines_engine_answers_until_the_teams_is_back(serve, optio
         assert (await client.complete(request("three"))).items
         assert theirs.log == ["complete one", "complete three"]
         assert "failed" not in [s.state for s in states]
+
+
+async def test_an_ingress_without_an_engine_behind_it_is_waited_for_and_then_replaced_until_it_has_one(
+    serve, options, team, monkeypatch
+):
+    monkeypatch.setattr(team_module, "LOADING_SECONDS", 0.2)
+    theirs, local = StandIn(), StandIn()
+    await serve(theirs)
+    await serve(local, memory=False)
+    async with Ingress(options, state="loading") as ingress:
+        client = team(ingress.url, engine=replace(options, memory=False))
+        await client.start()
+        assert (client.state.state, client.state.engine) == ("starting", "team")
+        await until(lambda: client.state.engine == "fallback" and client.state.state == "ready")
+        assert "has no engine that is ready" in client.state.message
+        await client.complete(request())
+        assert (theirs.log, local.log) == ([], ["complete x"])
+        await ingress.tell_all(state="ready", device="cuda", model="m@1")
+        await until(lambda: client.state.engine == "team")
+        assert (client.state.state, client.state.device, client.state.model) == ("ready", "cuda", "m@1")
+        await client.complete(request("y"))
+        assert theirs.log == ["complete y"]
 
 
 async def test_without_fallback_an_engine_that_is_not_there_is_an_error_until_it_is(serve, options, team):
