@@ -6,7 +6,7 @@ STAMPS := $(VENV)/.stamps
 PIP := $(BIN)/python -m pip install -q --disable-pip-version-check
 VSCODE := vscode-client
 
-.PHONY: try setup test test-slow test-gpu test-editors test-vscode vscode check format clean
+.PHONY: try setup test test-slow test-cluster test-gpu test-editors test-vscode vscode check format clean
 
 try: setup
 	$(BIN)/remask doctor
@@ -37,11 +37,19 @@ $(STAMPS)/train: $(STAMPS)/dev
 
 # What a change must pass: lint, format, types, tests. Minutes on two cores.
 test: check
-	$(BIN)/python -m pytest -m "not slow and not train and not editor and not gpu"
+	$(BIN)/python -m pytest -m "not slow and not train and not editor and not gpu and not cluster"
 
 # Long tests, and those that need torch.
 test-slow: $(STAMPS)/train
-	$(BIN)/python -m pytest -m "(slow or train) and not editor and not gpu"
+	$(BIN)/python -m pytest -m "(slow or train) and not editor and not gpu and not cluster"
+
+# A team's engine on a real Ray cluster of two nodes. Linux; minutes.
+$(STAMPS)/cluster: $(STAMPS)/dev
+	$(PIP) -e '.[cluster,team]'
+	@touch $@
+
+test-cluster: $(STAMPS)/cluster
+	$(BIN)/python -m pytest -m cluster
 
 # Real Neovim with the real server and model.
 test-editors: $(STAMPS)/dev
