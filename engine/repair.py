@@ -18,7 +18,7 @@ from engine.denoiser import Denoiser
 from engine.differences import applied, edits_between
 from engine.repair_drafts import Drafter
 from engine.repair_rank import RANKED, Ranker
-from engine.repair_search import WORK, Fix, Search, deadline_check
+from engine.repair_search import LEAST, WORK, Fix, Search, deadline_check
 from engine.sampler import Observer
 from engine.types import Edit, Repair, RepairAnswer, RepairRequest
 from engine.verify import Parser, changed_span
@@ -33,6 +33,7 @@ GROUPS = 12  # changes of a file that are tried without, one by one
 SWALLOWED = 16  # ends of a string that swallowed code which are tried,
 READ = 800_000  # as far as so many characters are read for them,
 FEWEST = 3  # but at least so many
+LEFT = 0.4  # what a fault that is left costs an end: others may have been there before, but not many
 
 Found = tuple[Fault, Fix, Source]  # a fault, a fix of it, and the file with the fix
 
@@ -130,7 +131,7 @@ class Repairer:
         return [mended for _, _, mended in found[:ALTERNATIVES]]
 
     def _swallowed(self, source: Source, broken: int, work: _Work) -> list[Found]:
-        """Ends of a string that swallowed code which leave the fewest faults; [] when they leave no fewer than before.
+        """Ends of a string that swallowed code, those that leave the fewest faults first; [] when they leave more.
 
         Where such a string ends decides what is code behind it, so it is judged by the whole file, before all else.
         """
@@ -138,19 +139,20 @@ class Repairer:
         if not edits:
             return []
         everything = Fault(0, len(source.text), source.faults[0].site)
-        found: list[tuple[int, Found]] = []
+        found: list[tuple[float, int, Found]] = []
         most = max(min(SWALLOWED, READ // len(source.text)), FEWEST)
         for edit in edits[:most]:
             if work.expired():
                 break
             after = source.replace(edit.start, edit.end, edit.new)
             faults = len(after.faults)
-            found.append((faults, (everything, Fix(after.text, edit.cost), after)))
-            if [n for n, _ in found].count(0) >= ALTERNATIVES:
-                break
-        fewest = min((n for n, _ in found), default=broken)
+            wrong = any(fault.start <= edit.start < fault.end for fault in after.faults)
+            if faults + wrong <= broken:
+                score = edit.cost + LEFT * (faults + wrong)
+                found.append((score, faults, (everything, Fix(after.text, edit.cost), after)))
         work.clock.lap("candidates")
-        return [one for n, one in found if n == fewest] if fewest < broken else []
+        found.sort(key=lambda one: one[0])
+        return [one for _, faults, one in found if faults == found[0][1]]
 
     def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[Found]:
         """Fixes that leave the file with fewer faults than before, each with the mended file."""
@@ -210,7 +212,7 @@ class _Work:
 
     def edits(self, fault: Fault) -> list[Fix]:
         """Fixes of a fault by small edits, cheapest first."""
-        search = Search(fault.site.language, self.expired, left=self.work)
+        search = Search(fault.site.language, self.expired, left=self.work, least=LEAST if self.work else LEAST // 8)
         found = search.run(fault)
         self.work = max(self.work - search.spent, 0)
         self.clock.lap("candidates")

@@ -47,11 +47,12 @@ class Search:
     expired: Callable[[], bool]
     tried: int = 0
     left: int = WORK
+    least: int = LEAST
     spent: int = 0  # characters parsed by the last run
 
     def run(self, fault: Fault, depth: int = DEPTH) -> list[Fix]:
         """Fixes of a fault's lines, cheapest first; [] when no short sequence of edits is one."""
-        self.left = most = max(min(self.left, WORK), LEAST * len(fault.site.text))
+        self.left = most = max(min(self.left, WORK), self.least * len(fault.site.text))
         found = self._run(fault, depth)
         self.spent = most - self.left
         return found

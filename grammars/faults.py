@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
 MAX_PARTS = 12  # broken statements of one body; more are one error of what is around them
-JOINED = 4  # broken neighbours that are read as one
+JOINED = 60  # units that are read as one, where brackets are open between them
 # Characters of a unit that is worth remembering: longer ones, typed letter by letter, would fill the memory.
 REMEMBERED = 8_000
 BACKWARD = ("was never closed", "unterminated", "EOF in multi-line", "does not match opening", "unmatched")
@@ -56,7 +56,7 @@ def faults(source: Source) -> tuple[Fault, ...]:
     found = scan(language, text)
     cut = units(language, text, found.tokens, Lines(text))
     broken = [unit for unit in cut if not unit_parses(language, text[unit.start : unit.end])]
-    broken = _standing(language, text, broken)
+    broken = _standing(language, text, cut, broken)
     known = _known(found.tokens, broken)
     if not broken:
         broken = [Unit(0, len(text))]
@@ -66,20 +66,28 @@ def faults(source: Source) -> tuple[Fault, ...]:
     return tuple(told)
 
 
-def _standing(language: Language, text: str, broken: list[Unit], head: str = "", tail: str = "") -> list[Unit]:
-    """Without neighbours that parse together: a statement whose second line stands where a statement would begin."""
+def _standing(
+    language: Language, text: str, cut: list[Unit], broken: list[Unit], head: str = "", tail: str = ""
+) -> list[Unit]:
+    """Without units that parse with those behind them: statements whose later lines stand where one would begin."""
     left: list[Unit] = []
-    i = 0
-    while i < len(broken):
-        j = i + 1
-        while j < min(i + JOINED, len(broken)) and broken[j].start == broken[j - 1].end:
-            j += 1
-            if unit_parses(language, head + text[broken[i].start : broken[j - 1].end] + tail):
+    covered = 0  # the end of what was found to parse
+    for unit in broken:
+        if unit.start < covered:
+            continue
+        first, depth = cut.index(unit), 0
+        for n, other in enumerate(cut[first : first + JOINED]):
+            depth += sum(
+                (t.kind == "open") - (t.kind == "close") for t in tokens(language, text, other.start, other.end)
+            )
+            if n == 0 and depth <= 0 and cut[first + 1 : first + 2] and cut[first + 1] not in broken:
+                break  # nothing is open, and what follows stands by itself
+            if n and depth <= 0:
+                if unit_parses(language, head + text[unit.start : other.end] + tail):
+                    covered = other.end
                 break
-        else:
-            left.append(broken[i])
-            j = i + 1
-        i = j
+        if unit.start >= covered:
+            left.append(unit)
     return left
 
 
@@ -109,7 +117,7 @@ def narrowed(fault: Fault) -> list[Fault]:
         for p in parts
         if not unit_parses(language, head + text[p.start : p.end] + tail) and _has_code(language, text, p)
     ]
-    broken = _standing(language, text, broken, head, tail)
+    broken = _standing(language, text, parts, broken, head, tail)
     if not broken or len(broken) > MAX_PARTS or not _header_parses(language, head, tail, text[parts[0].start :]):
         return [fault]  # the header is at fault, or what binds the parts together
     found: list[Fault] = []

@@ -98,14 +98,12 @@ def _tabs(site: Site, row: int) -> Iterator[Guess]:
             yield start, start + len(margin), "\t" * (len(margin.expandtabs(width)) // width), 0.7 + 0.01 * width
     elif unit != "\t" and "\t" in margin:
         above = lines.neighbour(row, -1)
+        opened = above >= 0 and lines.content(above).split("#")[0].rstrip().endswith(":")
+        body = lines.margin(above) + unit if opened else margin
         for width in (len(unit), 8, 4):
             plain = margin.expandtabs(width)
-            yield (
-                start,
-                start + len(margin),
-                plain,
-                0.7 + 0.01 * width - 0.1 * (above >= 0 and plain == lines.margin(above)),
-            )
+            fits = above >= 0 and plain in (lines.margin(above), body)
+            yield start, start + len(margin), plain, 0.7 + 0.01 * width - 0.1 * fits
             mixed = [lines.margin(r).expandtabs(width) + lines.content(r).lstrip() for r in range(len(lines.starts))]
             first = next(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))
             last = max(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))

@@ -13,6 +13,7 @@ SCRIPT_INSERTIONS = {";": 1.4, "=>": 1.05, "?": 1.6, "+": 1.5, "`": 1.5}
 TYPED_INSERTIONS = {">": 1.1}
 TYPES = frozenset("string number boolean any unknown void never object symbol bigint".split())
 PYTHON_INSERTIONS = {"in": 1.2, "import": 1.2, "->": 1.4, "+": 1.5, "as": 1.4, "%": 1.6, "*": 1.6}
+UNEVEN = frozenset((",", ";", ":", ".", "?", "++", "--", "...", "*", "**", "&", "<", ">", "!"))
 SPACED = frozenset(("=", "=>", "->", "+", "?", "in", "import", "as", "%", "*"))
 PAIRS = {
     ";": ":,",
@@ -147,6 +148,9 @@ def _delete(site: Site, i: int, cost: float) -> Iterator[Guess]:
     price = {"operator": 1.05, "close": 1.05, "open": 1.1}.get(token.kind, 1.45) + cost
     if i and site.code[i - 1].text == token.text and token.kind not in ("open", "close"):
         price -= 0.45 if token.kind == "operator" else 0.8  # typed twice
+    if token.kind == "operator" and token.text not in UNEVEN and i:  # `a/ = b`: no operator of anybody's style
+        left, right = text[token.start - 1].isspace(), text[token.end : token.end + 1].isspace()
+        price -= 0.12 * (not left and right and not site.last_on_line(i))
     start, end = token.start, token.end
     if text[end : end + 1] == " " and text[start - 1 : start] in ("", " ", "\n", "(", "[", "{"):
         end += 1

@@ -12,6 +12,12 @@ from grammars.sites import Site
 BEFORE_VALUES = frozenset((",", "=", ":", "+", "==", "===", "!=", "!==", "?", "||", "&&", "=>", "%", "|"))
 NEARBY = 4  # strings of several lines before a stop that may have swallowed code
 CODE = re.compile(r"[\w.\[\]'\"]+(?:, ?\w+)* ?[-+*/|&]?= ?\S|[\w.]+\(|@\w|raise |assert |del |pass$|yield |super\(")
+METHOD = re.compile(r"\.(?:join|format|split|strip|replace|encode|startswith|endswith|lower|upper)\(")
+DEFINES = re.compile(
+    r"(?:async )?def \w+\(|(?:export )?class \w+ ?[(:{]|self\.\w+ = |from [\w.]+ import |import \w+(?: as \w+)?$"
+    r"|(?:const|let|var) \w+ = |(?:export )?(?:async )?function \w+\("
+)
+PROSE = re.compile(r"\w|[^\n#\"']*?\b[A-Za-z]+ [A-Za-z]+ [a-z]+")  # what no code has behind a string
 SWALLOWERS = 2  # strings that are taken for the first one that swallowed code
 FAR = 160  # lines that a string which was meant to end may have swallowed
 
@@ -49,11 +55,11 @@ def swallowed(site: Site) -> Iterator[Guess]:
 
 
 def _swallows(site: Site, token: Token) -> bool:
-    """Whether a word follows a string's end, or it holds lines of code."""
-    if token.kind == "unclosed" or re.compile(r"\w").match(site.text, token.end):
+    """Whether words follow a string's end, or it holds lines that define something."""
+    if token.kind == "unclosed" or PROSE.match(site.text, token.end):
         return True
     rows = range(site.lines.row(token.start) + 1, site.lines.row(token.end - 1))
-    return sum(_is_code(site, row) for row in rows) > 1
+    return any(DEFINES.match(site.lines.content(row).strip()) for row in rows)
 
 
 def opening(text: str) -> str:
@@ -87,6 +93,8 @@ def _ends(site: Site, quote: str, start: int, stop: int, extra: float) -> Iterat
         if depth < 0:  # a closer that nothing in the string opens is not the string's
             yield word.start, word.start, quote, 0.93 + extra
             break
+        if METHOD.match(site.text, word.start):
+            yield word.start, word.start, quote, 0.85 + extra
         if word.text == "," and not depth:
             one = not site.text[start : word.start].strip().count(" ")  # a word, and then the next argument
             follows = site.text[word.end : stop].lstrip(" ")
@@ -115,7 +123,8 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
     for away, following in enumerate(range(row, min(site.lines.row(max(stop - 1, start)) + 1, row + FAR))):
         n = min(away, 10) + away // 10  # the first lines are told apart better than the far ones
         code += away > 0 and _is_code(site, following)
-        n += min(8 * max(code - 1, 0), 32)
+        code += 2 * (away > 0 and DEFINES.match(site.lines.content(following).strip()) is not None)
+        n += min(8 * max(code - 1, 0), 60)
         first, last = site.lines.span(following)
         if last <= start:
             continue
@@ -125,6 +134,8 @@ def _line_ends(site: Site, quote: str, start: int, stop: int) -> Iterator[Guess]
         nearby = _starts_code(site, following + 1)
         if n and content.lstrip()[:1] in tuple(".,)%") and content.strip():  # what is done with the string
             yield first + site.lines.indent(following), first + site.lines.indent(following), quote, 0.8 + 0.01 * n
+        if not away and content.endswith(" "):  # the blank before the quote is still there
+            yield last, last, quote, 0.7
         if n and content and not content.strip() and quote != "`":
             yield last, last, quote, 0.75 + 0.002 * n  # the quote's own line is still there, with its margin
         own = n and quote != "`" and nearby  # a string of several lines is closed on a line of its own
