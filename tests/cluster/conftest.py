@@ -13,14 +13,7 @@ if TYPE_CHECKING:
     from tests.cluster.team import Team
 
 # Without the extra only what needs no Ray is collected; `make test-cluster` installs it and runs everything.
-NEEDS_RAY = [
-    "test_requests.py",
-    "test_strangers.py",
-    "test_faults.py",
-    "test_lost_node.py",
-    "test_models.py",
-    "test_serve_command.py",
-]
+NEEDS_RAY = [path.name for path in Path(__file__).parent.glob("test_*.py") if path.name != "test_without_ray.py"]
 collect_ignore = NEEDS_RAY if find_spec("ray") is None else []
 
 
