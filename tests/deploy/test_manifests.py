@@ -14,6 +14,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from engine.cluster import local
 from engine.cluster.options import ClusterOptions
 from engine.errors import BadRequestError
 
@@ -121,6 +122,15 @@ def test_every_pod_has_the_file_of_tokens_where_the_ingress_looks(service, serve
     for template in pods(service):
         (container,) = template["spec"]["containers"]
         assert [m["mountPath"] for m in container["volumeMounts"] if m.get("readOnly")] == [folder]
+
+
+def test_every_pod_has_the_environment_that_remask_serve_gives_ray(service, monkeypatch):
+    monkeypatch.setattr(local.os, "environ", wanted := {})
+    local.environment()
+    for template in pods(service):
+        (container,) = template["spec"]["containers"]
+        assert wanted.items() <= {entry["name"]: entry["value"] for entry in container["env"]}.items()
+    assert wanted
 
 
 def test_image_manifest_and_package_agree_on_rays_version(service):
