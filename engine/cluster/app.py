@@ -20,15 +20,19 @@ DRAIN_SECONDS = 20.0  # what runs when a replica is to go is finished
 SESSIONS = 100_000  # the ingress counts its own connections
 # Serve reads this where it makes a gRPC server or channel; its default of 4 MB is less than a file may have.
 ENVIRONMENT = {"env_vars": {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2 * MAX_BYTES)}}
+# What each is made from: Serve replaces what was made from other options, and changes the rest in place.
+OF_REPLICA = ("tokens", "model", "digest", "device", "cpus_per_replica", "caches")
+OF_INGRESS = ("tokens", "max_connections", "max_connections_per_token", "requests_per_second", "bytes_per_second")
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 
 
 def build(args: dict[str, Any]) -> Application:
     """The application for the options of `ClusterOptions`; `BadRequestError` when they make no sense."""
     options = ClusterOptions.from_args(args)
-    # Part of what a replica is made from: when the model's files change, Serve rolls the replicas over.
+    # With the digest among them: when the model's files change, Serve rolls the replicas over, too.
     args = options.to_args() | {"digest": model_digest(options.model_folder)}
-    return ingress(options).bind(args, replicas(options).bind(args))
+    engines = replicas(options).bind({name: args[name] for name in OF_REPLICA})
+    return ingress(options).bind({name: args[name] for name in OF_INGRESS}, engines)
 
 
 def replicas(options: ClusterOptions) -> Any:
@@ -75,6 +79,7 @@ def ingress(options: ClusterOptions) -> Any:
         max_ongoing_requests=SESSIONS,
         graceful_shutdown_timeout_s=2.0,
         graceful_shutdown_wait_loop_s=0.5,
+        max_surge_percent=100,  # the next one is there before connections end
         health_check_period_s=2.0,
         health_check_timeout_s=10.0,
         logging_config=LOGGING,

@@ -28,10 +28,15 @@ class PrefixRouter(RequestRouter):
             return [candidate_replicas]  # the least busy one
         by_name = {replica.replica_id.unique_id: replica for replica in candidate_replicas}
         ranks = [by_name[name] for name in order(key, by_name)]
-        if len(ranks) > 1 and self._spills(ranks[0], ranks[1]):
+        first, second = [self._waiting(replica) for replica in [*ranks, ranks[0]][:2]]
+        if len(ranks) > 1 and prefers_second(first, second, self.spill_at):
             ranks[:2] = ranks[1], ranks[0]
+        elif len(ranks) > 1 and second is None and first is not None and first >= self.spill_at:
+            # In one rank with the first, the second is asked how busy it is: for the next request.
+            return [ranks[:2], *([replica] for replica in ranks[2:])]
         return [[replica] for replica in ranks]
 
-    def _spills(self, first: RunningReplica, second: RunningReplica) -> bool:
-        waiting = self.replica_queue_len_cache.get
-        return prefers_second(waiting(first.replica_id), waiting(second.replica_id), self.spill_at)
+    def _waiting(self, replica: RunningReplica) -> int | None:
+        """Requests that run or wait there, as far as this ingress has heard in the last ten seconds."""
+        length: int | None = self.replica_queue_len_cache.get(replica.replica_id)
+        return length

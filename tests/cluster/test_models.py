@@ -1,4 +1,4 @@
-"""A new model, rolled out while people type; and the packaged model, against an embedded engine."""
+"""More replicas, fewer, and new models, while people type; and the packaged model, against an embedded engine."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from tests.engine.tiny import LLAMA, write_model
 
 pytestmark = pytest.mark.cluster
 
+EDITORS = 8
+
 
 @pytest.fixture(scope="module")
 def own_team(tiny_model: Path) -> Iterator[Team]:
@@ -26,33 +28,51 @@ def own_team(tiny_model: Path) -> Iterator[Team]:
 
 
 async def test_a_new_model_is_rolled_out_while_everybody_types_on(own_team: Team, tmp_path: Path) -> None:
-    """Both versions answer for a while: nobody's connection ends, no request fails, and clients are told."""
+    """Both versions answer for a while, no request fails, and who stays connected or connects again is told."""
     newer = write_model(tmp_path / "newer", LLAMA | {"vocab_size": 49_152}, hidden_size=96, intermediate_size=128)
     stop = asyncio.Event()
-    async with own_team.editor() as watcher:
-        load = asyncio.create_task(type_away(own_team, 4, stop))
-        await asyncio.sleep(2)
-        began = time.monotonic()
-        old = set(own_team.actors("remask:engine"))
-        rollout = asyncio.create_task(asyncio.to_thread(own_team.deploy, replace(own_team.options, model=str(newer))))
-        both = False
-        while not rollout.done():
-            now = set(own_team.actors("remask:engine"))
-            both = both or bool(now & old and now - old)
-            await asyncio.sleep(0.2)
-        await rollout
-        for _ in range(100):
-            if (await watcher.ask("ping"))["answer"]["model"].startswith("newer@"):
-                break
-            await asyncio.sleep(0.2)
-        stop.set()
-        account = await load
-        assert both, "the old model was stopped before the new one was there"
-        assert account.broken == account.unheard == 0
-        assert account.errors == {}
-        assert account.gap(began) < 5
-        assert (await watcher.ask("stats"))["answer"]["model"].startswith("newer@")
-        assert any(m["kind"] == "state" and str(m["model"]).startswith("newer@") for m in watcher.unasked)
+    load = asyncio.create_task(type_away(own_team, EDITORS, stop))
+    await asyncio.sleep(2)
+    began = time.monotonic()
+    old = set(own_team.actors("remask:engine"))
+    rollout = asyncio.create_task(asyncio.to_thread(own_team.deploy, replace(own_team.options, model=str(newer))))
+    both = False
+    while not rollout.done():
+        now = set(own_team.actors("remask:engine"))
+        both = both or bool(now & old and now - old)
+        await asyncio.sleep(0.2)
+    await rollout
+    await asyncio.sleep(4)  # the last ingress leaves
+    stop.set()
+    account = await load
+    assert both, "the old model was stopped before the new one was there"
+    assert account.broken <= EDITORS  # ingresses are replaced as well: clients connect again
+    assert account.unheard == 0
+    assert account.errors == {}
+    assert account.gap(began) < 5
+    async with own_team.editor() as editor:
+        assert editor.welcome["model"].startswith("newer@")
+        assert (await editor.ask("stats"))["answer"]["model"].startswith("newer@")
+
+
+async def test_replicas_are_added_when_a_queue_grows_and_drained_when_they_are_to_go(own_team: Team) -> None:
+    """From one to two by themselves under load, then back to one, with no request lost."""
+    one = replace(own_team.options, replicas=1, max_replicas=2, target_waiting=1.0)
+    await asyncio.to_thread(own_team.deploy, one)
+    stop = asyncio.Event()
+    load = asyncio.create_task(type_away(own_team, EDITORS, stop))
+    end = time.monotonic() + 60
+    while (grown := len(own_team.actors("remask:engine"))) < 2 and time.monotonic() < end:
+        await asyncio.sleep(0.5)
+    await asyncio.to_thread(own_team.deploy, replace(one, max_replicas=0))
+    await asyncio.sleep(1)
+    stop.set()
+    account = await load
+    assert grown == 2, "no replica was added"
+    assert account.broken <= 2 * EDITORS
+    assert account.unheard == 0
+    assert account.errors == {}
+    assert account.replied > 100
 
 
 async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(own_team: Team, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import http.client
 import json
 import time
@@ -15,7 +16,7 @@ import pytest
 
 from engine.core import Engine
 from tests.cluster.editor import CODE, HERE
-from tests.cluster.team import Team
+from tests.cluster.team import Team, processor
 
 pytestmark = pytest.mark.cluster
 
@@ -125,6 +126,29 @@ async def test_a_documents_requests_find_its_prefix_cached(team: Team) -> None:
             again = await editor.complete(prefix=text + "x", document=f"cached{n}.py", max_tokens=2)
             assert first["answer"]["prompt_tokens"] > 60
             assert again["answer"]["cached_tokens"] > 0.8 * again["answer"]["prompt_tokens"]
+
+
+async def test_a_document_stays_with_its_replica_until_that_one_is_overloaded(team: Team) -> None:
+    """By the processor time of both replicas: one works for a lone editor, both for twelve at the same document."""
+    engines = team.actors("remask:engine")
+    assert len(engines) == 2
+
+    async def work(editors: int) -> list[float]:
+        before = [processor(process) for process in engines]
+        async with contextlib.AsyncExitStack() as stack:
+            crowd = [await stack.enter_async_context(team.editor()) for _ in range(editors)]
+            tasks = []
+            for one in crowd:
+                tasks.append(one.start("complete", 6.0, document="spill.py", **HERE, **LONG))
+                await asyncio.sleep(0.1)
+            await asyncio.gather(*tasks)
+        return sorted(processor(process) - b for process, b in zip(engines, before, strict=True))
+
+    idle, busy = await work(1)
+    assert idle < 0.2 * busy + 0.1
+    less, more = await work(12)
+    assert less > 0.1 * more + 0.2
+    assert more >= less
 
 
 async def test_what_one_user_has_remembered_reaches_nobody(team: Team) -> None:

@@ -8,14 +8,13 @@ import json
 import os
 import socket
 import time
-from pathlib import Path
 
 import msgpack
 import pytest
 from websockets.exceptions import InvalidStatus
 
 from tests.cluster.editor import HERE
-from tests.cluster.team import Team
+from tests.cluster.team import Team, processor, resident
 
 pytestmark = pytest.mark.cluster
 
@@ -187,12 +186,3 @@ async def test_a_thousand_idle_connections_cost_little(team: Team) -> None:
             assert (await editor.complete(max_tokens=4))["kind"] == "answer"
     assert grown < 300e6
     assert idle < 2.5  # of 5 seconds; a lone ingress and proxy take a tenth of that
-
-
-def resident(process: int) -> int:
-    return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-
-
-def processor(process: int) -> float:
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
