@@ -40,7 +40,8 @@ class RemoteClient(EngineClient):
         self.failure: RemaskError | None = None  # why there is no connection
         self._url, self._plaintext = address, plaintext
         self._wire: SocketWire | None = None
-        self._refused: tuple[str, TokenRefusedError] | None = None
+        self._sent: str | None = None  # the token of the last call
+        self._refused: tuple[str | None, TokenRefusedError] | None = None
         self._again: asyncio.Task[None] | None = None
 
     @property
@@ -107,12 +108,13 @@ class RemoteClient(EngineClient):
         if self.state.state != "failed":
             self._become(EngineState("starting", f"connecting to {address.host}"))
         found = await asyncio.to_thread(token.needed, address)
-        if self._refused and found and self._refused[0] == found.text:
+        self._sent = found.text if found else None
+        if self._refused and self._refused[0] == self._sent:
             raise self._refused[1]
         try:
             self._wire, welcome = await dial(address, found)
         except TokenRefusedError as refused:
-            self._refused = (found.text if found else "", refused)
+            self._refused = (self._sent, refused)
             raise
         self.failure = None
         return Link(self._wire, welcome)
@@ -134,6 +136,7 @@ class RemoteClient(EngineClient):
         self._trouble = str(why)
         self._failed(why)
         if isinstance(why, TokenRefusedError):
+            self._refused = (self._sent, why)
             self._become(EngineState("failed", str(why)))
         else:
             self._become(EngineState("stopped", str(why)))

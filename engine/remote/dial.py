@@ -97,6 +97,7 @@ def _no_redirects() -> Any:
 
 def _checked(host: str, wire: SocketWire, welcome: Message | None) -> Message:
     if welcome is None:
+        wire.close()
         raise ended(host, wire)
     if welcome.get("kind") != "welcome":
         wire.close()

@@ -220,7 +220,10 @@ async def test_a_token_that_is_refused_is_an_error_that_says_whose_and_is_not_tr
         assert ingress.calls[1:] == ["Bearer another"]
 
 
-async def test_a_token_that_is_revoked_ends_the_connection_and_this_machine_takes_over(serve, options, team):
+async def test_a_token_that_is_revoked_ends_the_connection_and_this_machine_takes_over(
+    serve, options, team, monkeypatch
+):
+    monkeypatch.setattr(caller, "MOST_SECONDS", 0.01)
     await serve(StandIn())
     async with Ingress(options) as ingress:
         client = team(ingress.url)
@@ -229,7 +232,10 @@ async def test_a_token_that_is_revoked_ends_the_connection_and_this_machine_take
         await until(lambda: client.state.engine == "fallback")
         assert "no longer accepts your token (revoked by the administrator)" in client.state.message
         await client.complete(request(seconds=5))
+        await asyncio.sleep(0.5)
         assert len(ingress.calls) == 1
+        await client.restart()  # a person may insist
+        assert client.state.engine == "team"
 
 
 async def test_an_engine_without_room_is_left_alone_as_long_as_it_says(serve, options, team):
