@@ -238,7 +238,7 @@ def plot(path: Path, cost: Cost, given: Assumptions, plans: list[Plan], checks: 
     shares = [n / 100 for n in range(1, 91)]
     for replicas in (1, 4, 16):
         waits = [waiting(u * replicas / service, service, cv, replicas)[0] for u in shares]
-        right.plot(shares, [(service + w) * 1e3 for w in waits], label=f"{replicas} replicas")
+        right.plot(shares, [(service + w) * 1e3 for w in waits], label=f"{replicas} replica{'s' * (replicas > 1)}")
     if checks:
         right.scatter(
             [c["utilisation"] for c in checks],
