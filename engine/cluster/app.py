@@ -12,7 +12,6 @@ from engine.cluster.ingress import Ingress
 from engine.cluster.options import ClusterOptions
 from engine.cluster.replica import EngineReplica
 from engine.cluster.wire import MAX_BYTES
-from engine.service.identity import model_digest
 
 NAME = "remask"
 ROUTER = "engine.cluster.router.PrefixRouter"
@@ -20,19 +19,14 @@ DRAIN_SECONDS = 20.0  # what runs when a replica is to go is finished
 SESSIONS = 100_000  # the ingress counts its own connections
 # Serve reads this where it makes a gRPC server or channel; its default of 4 MB is less than a file may have.
 ENVIRONMENT = {"env_vars": {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2 * MAX_BYTES)}}
-# What each is made from: Serve replaces what was made from other options, and changes the rest in place.
-OF_REPLICA = ("tokens", "model", "digest", "device", "cpus_per_replica", "caches")
-OF_INGRESS = ("tokens", "max_connections", "max_connections_per_token", "requests_per_second", "bytes_per_second")
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
 
 
 def build(args: dict[str, Any]) -> Application:
     """The application for the options of `ClusterOptions`; `BadRequestError` when they make no sense."""
     options = ClusterOptions.from_args(args)
-    # With the digest among them: when the model's files change, Serve rolls the replicas over, too.
-    args = options.to_args() | {"digest": model_digest(options.model_folder)}
-    engines = replicas(options).bind({name: args[name] for name in OF_REPLICA})
-    return ingress(options).bind({name: args[name] for name in OF_INGRESS}, engines)
+    args = options.to_args()
+    return ingress(options).bind(args, replicas(options).bind(args))
 
 
 def replicas(options: ClusterOptions) -> Any:

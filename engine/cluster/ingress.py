@@ -27,6 +27,7 @@ from engine.cluster.session import GOING_AWAY, MAX_IN_FLIGHT, REVOKED, Session
 from engine.cluster.users import TooManyRequestsError, UnauthorizedError, User, Users
 from engine.cluster.wire import MAX_BYTES, packed
 from engine.errors import BadRequestError, EngineUnavailableError, RemaskError
+from engine.service import messages
 from engine.service.frames import Message, unpack
 from engine.service.identity import PROTOCOL
 from engine.service.intake import job_from
@@ -115,7 +116,13 @@ class Ingress:
             wait = user.admit(len(body))
             if wait > 0:
                 raise TooManyRequestsError(f"too many requests with this token: try again in {wait:.1f} s", wait)
-            return await self._ask(kind, body, user, request)
+            if user.posts >= MAX_IN_FLIGHT:
+                raise TooManyRequestsError(f"{user.posts} requests with this token are under way already", 1.0)
+            user.posts += 1
+            try:
+                return await self._ask(kind, body, user)
+            finally:
+                user.posts -= 1
         except RemaskError as refused:
             return self._refusal(refused)
 
@@ -198,7 +205,7 @@ class Ingress:
                     return bytes(body)
         raise TooLargeError(f"a request has {self.max_bytes:,} bytes at most")
 
-    async def _ask(self, kind: str, body: bytes, user: User, request: Request) -> JSONResponse:
+    async def _ask(self, kind: str, body: bytes, user: User) -> JSONResponse:
         try:
             fields = json.loads(body)
         except (ValueError, RecursionError):
@@ -208,6 +215,7 @@ class Ingress:
         self._http += 1
         message = {"deadline": HTTP_DEADLINE} | fields | {"id": 1, "kind": kind, "trace": False}
         job = job_from(message, f"{user.token.name}/{self.name}/http/{self._http}", _nobody, len(body))
+        message = {"id": 1, "kind": kind, "document": job.document} | messages.request_to_wire(job.body)
         call = Call.of(job, user.token.name, packed(message))
         replies: list[Message] = []
 

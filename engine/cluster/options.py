@@ -25,7 +25,6 @@ class ClusterOptions:
 
     tokens: str
     model: str | None = None
-    digest: str = ""  # of the model's files: another one makes Serve replace the replicas
     device: str = "auto"
     router: str = "prefix"
     replicas: int = 1

@@ -39,6 +39,7 @@ class User:
     bytes: Bucket
     upgrades: Bucket = field(default_factory=lambda: Bucket(UPGRADES_PER_SECOND, UPGRADES_AT_ONCE))
     connections: int = 0
+    posts: int = 0  # by HTTP, under way
 
     def admit(self, size: int) -> float:
         """Let a request of `size` bytes in and return 0.0, or the seconds to wait."""
