@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--cost",
         type=Path,
         metavar="JSON",
-        help="what `bench capacity --json` or `bench latency --json` measured before, instead of a short run now",
+        help="what --json of `bench capacity`, `bench cluster` or `bench latency` wrote, instead of a short run now",
     )
     parser.add_argument(
         "--developers", default=",".join(map(str, DEVELOPERS)), metavar="N,N,…", help="(default %(default)s)"

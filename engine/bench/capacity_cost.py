@@ -84,12 +84,16 @@ def places(count: int, seed: int) -> list[speed.Cursor]:
 
 
 def from_json(path: Path) -> Cost:
-    """The cost in a file of `bench capacity --json`, or the medians of `bench latency --json`.
+    """The cost in a file that `--json` of `bench capacity`, `bench cluster` or `bench latency` wrote.
 
-    Raises `BadRequestError` for anything else.
+    `bench cluster` knows what an answered request of simulated editors costs, superseded ones and misses included, and
+    nothing of the spread, which is taken to be exponential; `bench latency` knows medians. Raises `BadRequestError` for
+    anything else.
     """
     try:
-        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        raw: Any = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(raw, list):
+            return _from_cluster(raw)
         if "cost" in raw:
             return Cost(**{f.name: raw["cost"][f.name] for f in fields(Cost)})
         about = raw["about"]
@@ -98,7 +102,15 @@ def from_json(path: Path) -> Cost:
         return Cost(warm / 1e3, cold / 1e3, 0.0, 0.0, 0.0, where)
     except OSError as failure:
         raise BadRequestError(f"cannot read {path}: {failure.strerror or failure}") from None
-    except (ValueError, KeyError, TypeError, StopIteration) as wrong:
+    except (ValueError, KeyError, TypeError, StopIteration, ZeroDivisionError) as wrong:
         raise BadRequestError(
             f"{path} holds no costs ({type(wrong).__name__}): make one with `remask bench capacity --json FILE`"
         ) from None
+
+
+def _from_cluster(rows: list[dict[str, Any]]) -> Cost:
+    row = max((row for row in rows if row["router"] == "prefix"), key=lambda row: row["replicas"])
+    each = row["engines_seconds"] / row["answered"]
+    around = (row["ingress_seconds"] + row["proxy_seconds"]) / row["answered"]
+    about = f"bench cluster, {row['editors']} editors on {row['replicas']} replicas, hit rate {row['hit_rate']:.2f}"
+    return Cost(each, each, each, each, around, about)

@@ -91,6 +91,12 @@ def test_costs_are_read_from_what_was_measured_before(tmp_path: Path, capsys):
     said = capsys.readouterr().out
     assert "bench latency's medians" in said
     assert "1,000" in said
+    parts = {"engines_seconds": 30.0, "ingress_seconds": 2.0, "proxy_seconds": 1.0}
+    row = {"router": "prefix", "replicas": 2, "editors": 64, "answered": 300, "hit_rate": 0.9} | parts
+    first.write_text(json.dumps([row, row | {"router": "default", "answered": 100}]))
+    cost = from_json(first)
+    assert cost.mixed(0.1) == (pytest.approx(0.1), pytest.approx(1.0))
+    assert cost.around == pytest.approx(0.01)
     first.write_text("{}")
     with pytest.raises(BadRequestError, match="holds no costs"):
         from_json(first)
