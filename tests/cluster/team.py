@@ -67,9 +67,8 @@ class Team:
         ray.shutdown()
         self.cluster.shutdown()
         left = wait_until_gone(mine)
-        logs = self.folder / "ray"
         if kind is None:
-            shutil.rmtree(logs, ignore_errors=True)
+            shutil.rmtree(self.folder, ignore_errors=True)
         assert not left, f"processes are left behind: {left}"
 
     def deploy(self, options: ClusterOptions) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import ssl
 import subprocess
@@ -113,11 +114,14 @@ async def test_from_the_first_token_to_the_end(tiny_model: Path) -> None:
         assert secret.encode() not in text, f"{path} holds a token"
     assert read > 10, "Ray's logs were not found"
     assert (code, left) == (0, set())
+    shutil.rmtree(command.folder)
 
 
 def test_kill_9_of_the_command_leaves_nothing_behind(tiny_model: Path) -> None:
-    _, left = Command(tiny_model).end(signal.SIGKILL)
+    command = Command(tiny_model)
+    _, left = command.end(signal.SIGKILL)
     assert not left
+    shutil.rmtree(command.folder)
 
 
 def test_it_says_what_is_wrong_before_anything_starts(tmp_path: Path) -> None:
