@@ -1,4 +1,4 @@
-"""The CUDA path against the processor's, wherever a GPU is: `make test-gpu`. Deselected by name elsewhere, not skipped."""
+"""The CUDA path against the processor's, wherever a GPU is: `make test-gpu`. Deselected elsewhere by name."""
 
 from __future__ import annotations
 
