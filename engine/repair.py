@@ -147,7 +147,8 @@ class Repairer:
             after = source.replace(edit.start, edit.end, edit.new)
             faults = len(after.faults)
             wrong = any(fault.start <= edit.start < fault.end for fault in after.faults)
-            if faults + wrong <= broken:
+            freed = not wrong and 2 * _blamed(after) < _blamed(source)  # it hid other faults
+            if faults + wrong <= broken or freed:
                 score = edit.cost + LEFT * (faults + wrong)
                 found.append((score, faults, (everything, Fix(after.text, edit.cost), after)))
         work.clock.lap("candidates")
@@ -230,6 +231,11 @@ class _Work:
         found = self.ranker.order(source, fixes)
         self.clock.lap("rank")
         return found
+
+
+def _blamed(source: Source) -> int:
+    """Characters under faults."""
+    return sum(fault.end - fault.start for fault in source.faults)
 
 
 def _moved(old: str, new: str, other: str) -> str:
