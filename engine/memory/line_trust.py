@@ -11,8 +11,8 @@ import math
 from engine.memory.lines import Line
 
 FEATURES = "bias length count this_file folder follows agrees share longest characters whole punctuation".split()
-LINE: tuple[float, ...] = (-3.69, 0.42, 0.49, 0.29, 0.38, 0.90, 0.39, 3.60, 0.24, -0.87, -0.36, -1.58)
-DENOISER: tuple[float, ...] = (-2.40, 0.95)
+LINE: tuple[float, ...] = (-3.76, 0.32, 0.64, 0.19, 0.33, 0.95, 0.27, 4.21, 0.42, -0.96, -0.20, -1.72)
+DENOISER: tuple[float, ...] = (-2.70, 1.18)
 SURE = 0.6  # the chance from which on the denoiser is not asked
 LEAST = 0.1  # and under which a line is not worth showing, even where the denoiser has nothing to say
 DRAFTED = 0.25  # and from which on it is verified first

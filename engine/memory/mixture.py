@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from engine.memory.match import Match
 
 FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees")
-WEIGHTS: tuple[float, ...] = (-7.18, 0.75, -0.03, 0.56, 2.48, 0.78, -0.63, -0.30, 2.22)
+WEIGHTS: tuple[float, ...] = (-7.12, 0.56, 0.22, 0.36, 2.86, 0.84, 0.06, 0.57, 1.27)
 
 
 def features(match: Match, doubt: float) -> tuple[float, ...]:
