@@ -34,7 +34,7 @@ from rich.table import Table
 
 from engine.bench.processes import Use, use_by_part
 from engine.bench.serve import HOLE, MODULES
-from engine.cluster.options import ClusterOptions
+from engine.cluster.options import ROUTERS, ClusterOptions
 from engine.cluster.tokens import TokenFile
 from engine.errors import BadRequestError
 
@@ -44,6 +44,7 @@ DEADLINE_SECONDS = 30.0
 MOVES = 0.02  # of the requests come after going to another file
 WARM_ANSWERS, WARM_SECONDS = 2, 60.0  # of each editor, not counted, for caches fill; but no longer than that
 SOAK_SECONDS = 30.0  # between two lines
+HEADERS = {"requests_per_second": "per s", "per_processor_second": "per cpu s", "per_engine_second": "per engine s"}
 PARTS_SHOWN = ("engines", "ingress", "proxy", "ray", "editors")
 
 
@@ -73,6 +74,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--editors", type=int, default=64, metavar="N", help="how many at once (default 64)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each setting (default 60)")
     parser.add_argument("--replicas", type=int, default=2, metavar="N", help="beside one alone (default 2)")
+    parser.add_argument(
+        "--routers", default="prefix,default", metavar="NAMES", help="to compare (default prefix,default)"
+    )
     parser.add_argument("--caches", type=int, default=80, metavar="N", help="of all replicas together (default 80)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="print memory over time instead")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
@@ -86,19 +90,24 @@ def run(args: argparse.Namespace) -> int:
         raise BadRequestError("this needs Ray Serve, pip install 'remask[cluster]', and Linux's /proc")
     if args.editors < 1 or args.replicas < 1:
         raise BadRequestError("--editors and --replicas are at least 1")
+    routers = args.routers.split(",")
+    if unknown := set(routers) - set(ROUTERS):
+        raise BadRequestError(f"unknown router {min(unknown)!r}: choose among {', '.join(ROUTERS)}")
     if args.soak is not None:
         rows = soak(Setting(args.replicas, "prefix", args.editors, args.caches), args)
     else:
-        settings = [Setting(1, "prefix", args.editors, args.caches)]
-        settings += [Setting(args.replicas, router, args.editors, args.caches) for router in ("prefix", "default")]
+        settings = [Setting(1, routers[0], args.editors, args.caches)]
+        settings += [Setting(args.replicas, router, args.editors, args.caches) for router in routers]
         rows = [measure(setting, args) for setting in settings]
         Console().print(_table(rows))
         if args.replicas > 1:
             one, more = rows[0], rows[1]
             ratio = more["requests_per_second"] / max(one["requests_per_second"], 1e-9)
             engines = more["per_engine_second"] / max(one["per_engine_second"], 1e-9)
-            print(f"{args.replicas} replicas serve {ratio:.2f} times what one does, by the clock;")
-            print(f"{engines * args.replicas:.2f} times for as many processor seconds of each replica.")
+            print(f"{args.replicas} replicas serve {ratio:.2f} times what one does, by the clock, and would serve")
+            print(
+                f"{engines * args.replicas:.2f} times as much with a processor each: requests by processor second of engines."
+            )
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     return 0
@@ -268,7 +277,7 @@ def _table(rows: list[dict[str, Any]]) -> Table:
     table = Table(title=f"{rows[0]['editors']} simulated editors on a team's engine")
     shown = [name for name in rows[0] if not name.endswith("_seconds") and name != "editors"]
     for name in shown:
-        table.add_column(name.replace("_", " "), justify="right")
+        table.add_column(HEADERS.get(name, name.replace("_", " ")), justify="right")
     for row in rows:
         table.add_row(*(value if isinstance(value, str) else f"{value:,}" for value in map(row.get, shown)))
     return table
