@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
     )
+    parser.add_argument("--unfitted", action="store_true", help="only the packages that --fit does not use")
     parser.add_argument("--definitions", action="store_true", help="also put signatures before the suffix")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
@@ -54,10 +55,10 @@ def run(args: argparse.Namespace) -> int:
     documents = read_documents(args.dev, seed=args.seed)
     workspaces = {k: v for k, v in _by_package(documents).items() if len(v) >= SMALLEST}
     packages = sorted({documents[0].package for documents in workspaces.values()})
-    fitting = set(packages[::2]) if args.fit else set()
+    fitting = set(packages[::2]) if args.fit or args.unfitted else set()
     console = Console()
     with engine.load("auto", memory=False, model=args.model) as e:
-        if fitting:
+        if args.fit:
             fit(e, [w for _, w in sorted(workspaces.items()) if w[0].package in fitting], args.each, args.seed, console)
         reporting = [w for _, w in sorted(workspaces.items()) if w[0].package not in fitting]
         rows = [r for w in reporting for r in compare(e, w, args)]

@@ -12,7 +12,7 @@ from engine.memory.lines import Line
 
 FEATURES = "bias length count this_file folder follows agrees share longest characters whole punctuation".split()
 LINE: tuple[float, ...] = (-3.76, 0.32, 0.64, 0.19, 0.33, 0.95, 0.27, 4.21, 0.42, -0.96, -0.20, -1.72)
-DENOISER: tuple[float, ...] = (-2.70, 1.18)
+DENOISER: tuple[float, ...] = (-2.41, 1.05)
 SURE = 0.6  # the chance from which on the denoiser is not asked
 LEAST = 0.1  # and under which a line is not worth showing, even where the denoiser has nothing to say
 DRAFTED = 0.25  # and from which on it is verified first
