@@ -104,10 +104,8 @@ def run(args: argparse.Namespace) -> int:
             one, more = rows[0], rows[1]
             ratio = more["requests_per_second"] / max(one["requests_per_second"], 1e-9)
             engines = more["per_engine_second"] / max(one["per_engine_second"], 1e-9)
-            print(f"{args.replicas} replicas serve {ratio:.2f} times what one does, by the clock, and would serve")
-            print(
-                f"{engines * args.replicas:.2f} times as much with a processor each: requests by processor second of engines."
-            )
+            print(f"{args.replicas} replicas serve {ratio:.2f} times what one does, by the clock;")
+            print(f"for each processor second of an engine {engines:.2f} times as much.")
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     return 0
