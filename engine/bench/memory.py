@@ -20,7 +20,6 @@ from rich.console import Console
 from rich.table import Table
 
 import engine
-from engine.bench.memory_definitions import Definitions, WithDefinitions
 from engine.bench.memory_fit import BUCKETS, fit, remembered
 from engine.core import Engine
 from engine.denoiser import Denoiser
@@ -45,7 +44,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
     )
     parser.add_argument("--unfitted", action="store_true", help="only the packages that --fit does not use")
-    parser.add_argument("--definitions", action="store_true", help="also put signatures before the suffix")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
 
@@ -92,13 +90,11 @@ class Row:
     with_memory: Outcome
     line_exact: bool
     chance: float
-    definitions: Outcome | None
 
 
 def compare(e: Engine, documents: Sequence[Document], args: argparse.Namespace) -> Iterator[Row]:
     """Complete every cursor of a workspace with and without its memory, in turns."""
     memory = remembered(e, documents)
-    signatures = Definitions(documents) if args.definitions else None
     for i, case in enumerate(build_cases(documents, {args.kind: CUTTERS[args.kind]}, args.each, args.seed)):
         request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=case.kind == "block")
         view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
@@ -108,7 +104,6 @@ def compare(e: Engine, documents: Sequence[Document], args: argparse.Namespace) 
             e.completer.memory = which
             outcomes[which is not None] = _outcome(e, request, case)
         e.completer.memory = None
-        mentioned = signatures.mentioned(case) if signatures is not None else []
         yield Row(
             case.package,
             case.language,
@@ -117,7 +112,6 @@ def compare(e: Engine, documents: Sequence[Document], args: argparse.Namespace) 
             outcomes[True],
             text == case.middle.rstrip(),
             chance,
-            _with_definitions(e, request, case, mentioned) if mentioned else None,
         )
     memory.close()
 
@@ -137,17 +131,6 @@ def _outcome(e: Engine, request: CompleteRequest, case: Case) -> Outcome:
     text, confidence = (answer.items[0].text.rstrip(), answer.items[0].confidence) if answer.items else ("", 0.0)
     truth = case.middle.rstrip()
     return Outcome(text == truth, edit_similarity(text, truth), confidence, answer.steps, ms)
-
-
-def _with_definitions(e: Engine, request: CompleteRequest, case: Case, signatures: Sequence[str]) -> Outcome:
-    windows = e.completer.windows
-    with_signatures = WithDefinitions(windows.vocabulary, windows.reserved, windows.budget)
-    with_signatures.signatures = signatures
-    e.completer.windows = with_signatures
-    try:
-        return _outcome(e, request, case)
-    finally:
-        e.completer.windows = windows
 
 
 def report(console: Console, rows: Sequence[Row], title: str) -> None:
@@ -190,12 +173,6 @@ def report(console: Console, rows: Sequence[Row], title: str) -> None:
         f"{_mean(r.without.exact or r.line_exact for r in rows):.3f}; "
         f"mean ms without {_mean(r.without.ms for r in rows):.0f}, with {_mean(r.with_memory.ms for r in rows):.0f}"
     )
-    if told := [(r.without.exact, r.definitions.exact) for r in rows if r.definitions is not None]:
-        won, lost = sum(b > a for a, b in told), sum(b < a for a, b in told)
-        console.print(
-            f"definitions alone: the lines of {len(told)} cursors mention one; exact {_mean(a for a, _ in told):.3f} "
-            f"without, {_mean(b for _, b in told):.3f} with (won {won}, lost {lost})"
-        )
 
 
 def calibration(console: Console, rows: Sequence[Row]) -> None:
