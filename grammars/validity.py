@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 # Node types of syntax that came after Python 3.11, and spellings without a node of their own.
 NEWER_NODES = frozenset({"type_parameter", "type_alias_statement"})
 NEWER_TEXT = re.compile(
-    rb"\btype\s+\w+.*=|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\{[^}]*['\"]"
+    rb"\btype\s+\w+.*=|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]"
+    rb"|\b(?:[fF][rR]?|[rR][fF])['\"](?:.|\n)*?\{[^}]*['\"]"
 )
 MAYBE_NEWER = re.compile(
     r"\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\b[rR]?[fF][rR]?['\"]"

@@ -64,12 +64,22 @@ def test_an_opener_is_found_out_by_the_closer_that_does_not_fit_it() -> None:
         "def first[T](items: list[T]) -> T:\n    return items[0]\n",
         "try:\n    run()\nexcept* ValueError:\n    pass\n",
         "match point:\n    case (0, y):\n        pass\n",
+        'print(f"{names["first"]}")\n',
     ],
 )
 def test_syntax_newer_than_the_interpreter_is_no_error(text: str) -> None:
     source = PYTHON.parse(text)
     assert not source.broken
     assert source.problems == ()
+
+
+def test_quotes_in_braces_are_newer_syntax_in_format_strings_alone() -> None:
+    text = 'styles = {\n    "a": style(color="red", italic == False),\n}\n'
+    assert not PYTHON.parse(text).tree.root_node.has_error  # only the interpreter rejects it
+    assert PYTHON.parse(text).broken
+    assert PYTHON.parse(text).problems
+    assert not grammars.accepts(PYTHON, text)
+
 
 
 @pytest.mark.parametrize(
