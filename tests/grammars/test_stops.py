@@ -81,7 +81,6 @@ def test_quotes_in_braces_are_newer_syntax_in_format_strings_alone() -> None:
     assert not grammars.accepts(PYTHON, text)
 
 
-
 @pytest.mark.parametrize(
     ("language", "text"),
     [
