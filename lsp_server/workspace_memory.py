@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grammars
+from lsp_server import source_files
 from lsp_server.documents import Document
 from lsp_server.exclusions import NEVER_WALKED
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("remask.memory")
 SETTLE = 2.0  # seconds without a change before a document's text is sent
-LARGEST_FILE = 300_000  # bytes: larger ones are generated
 PAUSE = 0.02  # seconds between two files, so that a person's request finds the engine free
 
 
@@ -98,7 +97,7 @@ class WorkspaceMemory:
 
     async def _read(self, path: str) -> None:
         """Remember a file as it is on disk; one that can no longer be read as source is forgotten."""
-        text = _source(path)
+        text = source_files.read(path)
         if text is None:
             await self._forget(path)
         else:
@@ -142,14 +141,3 @@ class WorkspaceMemory:
             if len(found) > 50_000:
                 break
         return [path for _, path in sorted(found, reverse=True)]
-
-
-def _source(path: str) -> str | None:
-    """The text of a file; None for what is gone, large, binary or not UTF-8."""
-    try:
-        if os.path.getsize(path) > LARGEST_FILE:
-            return None
-        text = Path(path).read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if "\0" in text else text

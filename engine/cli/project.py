@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import grammars
+from lsp_server import source_files
 from lsp_server.exclusions import Exclusions
 
 CHARACTERS = 2_000_000  # of files at most, the nearest first: a second or two of work, once
-LARGEST_FILE = 300_000  # bytes: larger ones are generated
 
 
 def around(path: Path) -> Iterator[tuple[str, str]]:
@@ -26,7 +26,7 @@ def around(path: Path) -> Iterator[tuple[str, str]]:
     for file in sorted(files, key=lambda f: (_distance(home, f), f)):
         if file == home or grammars.for_path(str(file)) is None or excluded.reason(file) is not None:
             continue
-        text = _text(file)
+        text = source_files.read(file)
         if text is None:
             continue
         room -= len(text)
@@ -57,13 +57,3 @@ def _distance(a: Path, b: Path) -> int:
     """Steps between two files through their folders."""
     shared = sum(x == y for x, y in zip(a.parts, b.parts, strict=False))
     return len(a.parts) + len(b.parts) - 2 * shared
-
-
-def _text(path: Path) -> str | None:
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            return None
-        text = path.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError):
-        return None
-    return None if "\0" in text else text

@@ -23,7 +23,7 @@ from engine.cli.main import package_version
 from engine.cluster.calls import Call, Engines
 from engine.cluster.metrics import IngressMetrics
 from engine.cluster.options import ClusterOptions
-from engine.cluster.session import GOING_AWAY, MAX_IN_FLIGHT, REVOKED, Session
+from engine.cluster.session import GOING_AWAY, MAX_IN_FLIGHT, REVOKED, Session, nobody
 from engine.cluster.users import TooManyRequestsError, UnauthorizedError, User, Users
 from engine.cluster.wire import MAX_BYTES, packed
 from engine.errors import BadRequestError, EngineUnavailableError, RemaskError
@@ -214,7 +214,7 @@ class Ingress:
             raise BadRequestError("the body must be a JSON object with the request's fields")
         self._http += 1
         message = {"deadline": HTTP_DEADLINE} | fields | {"id": 1, "kind": kind, "trace": False}
-        job = job_from(message, f"{user.token.name}/{self.name}/http/{self._http}", _nobody, len(body))
+        job = job_from(message, f"{user.token.name}/{self.name}/http/{self._http}", nobody, len(body))
         message = {"id": 1, "kind": kind, "document": job.document} | messages.request_to_wire(job.body)
         call = Call.of(job, user.token.name, packed(message))
         replies: list[Message] = []
@@ -261,7 +261,3 @@ class Ingress:
                 told = packed({"id": 0, "kind": "state"} | described)
                 await asyncio.gather(*(session.send(told) for session in list(self._sessions)))
             await asyncio.sleep(DESCRIBE_SECONDS if described is not UNKNOWN else WATCH_SECONDS)
-
-
-def _nobody(message: Message) -> None:
-    """The replica's job has the receiver of replies; the ingress's is only checked."""

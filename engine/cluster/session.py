@@ -127,7 +127,7 @@ class Session:
             raise BadRequestError("leave is not open to clients of a team's engine")
         if id in self._calls:
             raise BadRequestError(f"a request with id {id} is already under way")
-        job = job_from(message, self.owner, _nobody, len(body))
+        job = job_from(message, self.owner, nobody, len(body))
         if kind in ("remember", "forget"):
             return {"answer": None}  # no memory here: what one user's files hold must not reach another
         if len(self._calls) >= MAX_IN_FLIGHT:
@@ -163,5 +163,5 @@ class Session:
             await self.send(unanswered(call, why, CancelledError))
 
 
-def _nobody(message: Message) -> None:
+def nobody(message: Message) -> None:
     """The replica's job has the receiver of replies; the ingress's is only checked."""
