@@ -28,6 +28,7 @@ from rich.table import Table
 from engine.bench import speed
 from engine.bench.capacity import waiting
 from engine.bench.capacity_cost import Cost, places
+from engine.bench.processes import free_port
 from engine.cluster.tokens import TokenFile
 from engine.errors import RemaskError
 from engine.remote import token
@@ -65,7 +66,7 @@ def cluster(args: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
         secret = tokens.add("capacity")
         words = [sys.executable, "-m", "engine.cli.main", "serve", "--tokens", str(tokens.path)]
         words += ["--replicas", str(REPLICAS), "--cpus-per-replica", f"{args.cores:g}", "--device", args.device]
-        words += ["--gpus-per-replica", f"{args.gpus:g}", "--port", str(_free_port())]
+        words += ["--gpus-per-replica", f"{args.gpus:g}", "--port", str(free_port())]
         if args.model:
             words += ["--model", args.model]
         with (Path(folder) / "log").open("w+") as log:
@@ -210,14 +211,6 @@ def _descendants(root: int) -> set[int]:
     while more := {pid for pid, parent in parents.items() if parent in found} - found:
         found |= more
     return found
-
-
-def _free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def show(console: Console, rows: list[dict[str, Any]]) -> None:

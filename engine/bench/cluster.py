@@ -18,7 +18,6 @@ import itertools
 import json
 import os
 import random
-import socket
 import tempfile
 import time
 from collections.abc import Iterator
@@ -32,7 +31,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from engine.bench.processes import Use, use_by_part
+from engine.bench.processes import Use, free_port, use_by_part
 from engine.bench.serve import HOLE, MODULES
 from engine.cluster.options import ROUTERS, ClusterOptions
 from engine.cluster.tokens import TokenFile
@@ -255,9 +254,7 @@ def _team(setting: Setting, args: argparse.Namespace) -> Iterator[tuple[str, lis
     with tempfile.TemporaryDirectory(prefix="rb", ignore_cleanup_errors=True) as folder:
         file = TokenFile(Path(folder) / "tokens.json")
         tokens = [file.add(f"editor{n}") for n in range(setting.editors)]
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            place = Place(port=free.getsockname()[1], folder=str(Path(folder) / "ray"))
+        place = Place(port=free_port(), folder=str(Path(folder) / "ray"))
         options = ClusterOptions(
             tokens=str(file.path),
             model=args.model,

@@ -1,8 +1,9 @@
-"""Processor time and memory of a running team's engine, by part, from /proc (Linux)."""
+"""A team's engine under measurement: a port for it, and its processor time and memory by part from /proc (Linux)."""
 
 from __future__ import annotations
 
 import os
+import socket
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,3 +50,10 @@ def _family(root: int) -> set[int]:
     while more := {process for process, parent in parents.items() if parent in found} - found:
         found |= more
     return found
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nothing listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
