@@ -22,7 +22,7 @@ from safetensors.numpy import load_file, save_file
 
 from engine.checkpoint import Array, Checkpoint
 from engine.errors import ModelError, RemaskError
-from engine.graph import GraphBuilder
+from engine.graph import GraphBuilder, cache_names
 from engine.vocabulary import Vocabulary
 
 FILE = "activations.safetensors"
@@ -76,9 +76,9 @@ def measure(checkpoint: Checkpoint, windows: list[list[int]]) -> dict[str, Array
         n = len(ids)
         at = np.arange(n)[None]
         mask = np.where(np.tril(np.ones((n, n), bool)), np.float32(0), np.float32(-1e30))[None]
-        feed = {"ids": np.array([ids]), "positions": at, "slots": at, "mask": mask, "rows": np.arange(n)}
-        for i in range(c.layers):
-            feed[f"key.{i}"] = feed[f"value.{i}"] = np.zeros((1, c.kv_heads, n, c.head_dim), np.float32)
+        feed = {"ids": np.array([ids]), "positions": at, "slots.0": at, "mask.0": mask, "rows": np.arange(n)}
+        empty = np.zeros((1, c.kv_heads, n, c.head_dim), np.float32)
+        feed |= dict.fromkeys(cache_names(c.layers), empty)
         for out, value in zip(graph.observed, session.run(names, feed), strict=True):
             largest[out] = largest.get(out, np.float32(0)) + value / np.float32(len(windows))
     return largest

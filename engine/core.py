@@ -6,6 +6,8 @@ import ctypes
 import gc
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -27,6 +29,7 @@ from engine.memory import Memory, TokenStore
 from engine.repair import Repairer
 from engine.rewrite import Rewriter
 from engine.sampler import Observer, Sampler, Task, Writing
+from engine.turns import Turns
 from engine.types import (
     CompleteAnswer,
     CompleteRequest,
@@ -43,6 +46,7 @@ from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
 MAX_CHARACTERS = 10_000_000
+LANES = 4  # requests that share a pass, where they do
 SAMPLERS = ("verified", "denoise")
 
 
@@ -54,12 +58,11 @@ class Counters:
     repairs: int = 0
     steps: int = 0
     tokens: int = 0
-    busy_ms: float = 0.0
     started: float = field(default_factory=time.time)
 
 
 class Engine:
-    """Loads a model and answers. One request at a time: callers that share an engine take turns."""
+    """Loads a model and answers. Callers on several threads take turns, or share passes where there are `lanes`."""
 
     def __init__(
         self,
@@ -67,16 +70,24 @@ class Engine:
         memory: bool = True,
         model: str | Path | None = None,
         sampler: str = "verified",
+        lanes: int | None = None,
     ) -> None:
+        """`lanes` is how many requests may share a forward pass; by default several on a GPU, where rows are cheap."""
         if sampler not in SAMPLERS:
             raise BadRequestError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
         checkpoint = Checkpoint(Path(model) if model is not None else None)
         self.vocabulary = Vocabulary(checkpoint.tokenizer_file)
-        self.denoiser = Denoiser(checkpoint, choose(device))
+        chosen_device = choose(device)
+        if lanes is None:
+            lanes = LANES if chosen_device.name == "cuda" else 1
+        self.denoiser = Denoiser(checkpoint, chosen_device, lanes=lanes)
+        self.turns = Turns(self.denoiser.forward_all, lanes)
+        if lanes > 1:
+            self.denoiser.share = self.turns.forward
         self.model = checkpoint.name
         self.device = self.denoiser.device.name
         self.counters = Counters()
-        self.caches = CachePool(self.denoiser)
+        self.caches = CachePool(self.denoiser, limit=2 + lanes)
         store = TokenStore(user_cache_path("remask") / "memory.sqlite", checkpoint.digest)
         self.memory = Memory(self.vocabulary, store) if memory else None
         parser = Parser()
@@ -130,12 +141,14 @@ class Engine:
     def remember(self, path: str, text: str) -> None:
         """Add a file of the workspace to the memory, or replace its older text."""
         if self.memory is not None:
-            self.memory.remember(path, text)
+            with self.turns.alone():
+                self.memory.remember(path, text)
 
     def forget(self, path: str) -> None:
         """Drop a file from the memory."""
         if self.memory is not None:
-            self.memory.forget(path)
+            with self.turns.alone():
+                self.memory.forget(path)
 
     def run_complete(
         self, request: CompleteRequest, cancel: CancelToken | None = None, observe: Observer | None = None
@@ -146,11 +159,11 @@ class Engine:
             raise BadRequestError(f"alternatives must be 1 to 8, not {request.alternatives}")
         if request.max_tokens < 1:
             raise BadRequestError(f"max_tokens must be at least 1, not {request.max_tokens}")
-        started = time.perf_counter()
-        answer = self.completer.run(request, cancel or CancelToken(), observe)
-        self.counters.completions += 1
-        self.counters.tokens += answer.tokens
-        self._count(answer.steps, started)
+        with self._request():
+            answer = self.completer.run(request, cancel or CancelToken(), observe)
+            self.counters.completions += 1
+            self.counters.tokens += answer.tokens
+            self.counters.steps += answer.steps
         return answer
 
     def run_repair(
@@ -158,10 +171,10 @@ class Engine:
     ) -> RepairAnswer:
         """Answer with costs; raises `CancelledError`, `BadRequestError`."""
         self._check(request.language, request.text)
-        started = time.perf_counter()
-        answer = self.repairer.run(request, cancel or CancelToken(), observe)
-        self.counters.repairs += 1
-        self._count(answer.steps, started)
+        with self._request():
+            answer = self.repairer.run(request, cancel or CancelToken(), observe)
+            self.counters.repairs += 1
+            self.counters.steps += answer.steps
         return answer
 
     def run_rewrite(
@@ -169,21 +182,31 @@ class Engine:
     ) -> RewriteAnswer:
         """Answer with costs; raises `CancelledError`, `BadRequestError`."""
         self._check(request.language, request.text)
-        started = time.perf_counter()
-        answer = self.rewriter.run(request, cancel or CancelToken(), observe)
-        self._count(answer.steps, started)
+        with self._request():
+            answer = self.rewriter.run(request, cancel or CancelToken(), observe)
+            self.counters.steps += answer.steps
         return answer
 
     def warm(self, request: CompleteRequest, cancel: CancelToken | None = None) -> None:
         """Parse and prefill what a completion at this cursor will need; stopped half-way, it keeps what it has done."""
         self._check(request.language, request.prefix, request.suffix)
-        self.parser.parse(request.language, request.prefix + request.suffix)
-        window = self.completer.windows.build(request.prefix, request.suffix)
-        task = Task(window.ids, cancel=cancel or CancelToken())
-        Writing(self.denoiser, self.vocabulary, self.caches.get(window.ids), task)
+        with self._request():
+            self.parser.parse(request.language, request.prefix + request.suffix)
+            window = self.completer.windows.build(request.prefix, request.suffix)
+            task = Task(window.ids, cancel=cancel or CancelToken())
+            Writing(self.denoiser, self.vocabulary, self.caches.get(window.ids), task)
+
+    @property
+    def lanes(self) -> int:
+        """How many requests may share a forward pass."""
+        return self.denoiser.lanes
 
     def stats(self) -> dict[str, object]:
-        """Counters since the start: requests, steps, tokens, cache and memory."""
+        """Counters since the start: requests, steps, tokens, passes that were shared, cache and memory."""
+        with self.turns.alone():
+            return self._stats()
+
+    def _stats(self) -> dict[str, object]:
         c = self.counters
         numbers: dict[str, object] = {
             "model": self.model,
@@ -193,7 +216,10 @@ class Engine:
             "steps": c.steps,
             "tokens": c.tokens,
             "passes": self.denoiser.passes,
-            "busy_ms": round(c.busy_ms, 1),
+            "busy_ms": round(self.turns.busy_seconds * 1e3, 1),
+            "lanes": self.denoiser.lanes,
+            "shared_passes": self.turns.shared,
+            "requests_a_shared_pass": round(self.turns.served / max(self.turns.shared, 1), 2),
             "uptime_s": round(time.time() - c.started, 1),
         }
         numbers |= self.caches.stats()
@@ -208,9 +234,13 @@ class Engine:
         if size > MAX_CHARACTERS:
             raise BadRequestError(f"the file has {size:,} characters; Remask reads at most {MAX_CHARACTERS:,}")
 
-    def _count(self, steps: int, started: float) -> None:
-        self.counters.steps += steps
-        self.counters.busy_ms += (time.perf_counter() - started) * 1e3
+    @contextmanager
+    def _request(self) -> Iterator[None]:
+        with self.turns.request():
+            try:
+                yield
+            finally:
+                self.caches.release()
 
 
 def load(

@@ -22,17 +22,23 @@ def parameters(c: ModelConfig) -> int:
     return c.layers * (attention + 3 * c.hidden * c.intermediate) + c.vocab * c.hidden
 
 
-def needed(c: ModelConfig, precision: Precision, capacity: int, caches: int = 3) -> float:
-    """Bytes: weights, a second table of embeddings to look rows up in, key-value caches, and what runs them."""
+def needed(c: ModelConfig, precision: Precision, capacity: int, lanes: int = 1) -> float:
+    """Bytes: weights, a second table of embeddings to look rows up in, key-value caches, and what runs them.
+
+    Requests that share passes, on `lanes`, do so in a session of its own, with weights of its own.
+    """
     embedding = c.vocab * c.hidden * (1.0 if precision.startswith("int") else WEIGHT_BYTES[precision])
     cache = 2 * c.layers * c.kv_heads * c.head_dim * capacity * (2 if precision == "fp16" else 4)
-    return parameters(c) * WEIGHT_BYTES[precision] + embedding + caches * cache + AROUND
+    weights = parameters(c) * WEIGHT_BYTES[precision] + embedding
+    return weights * (2 if lanes > 1 else 1) + (lanes + 2) * cache + AROUND
 
 
-def describe(c: ModelConfig, precision: Precision, capacity: int) -> str:
+def describe(c: ModelConfig, precision: Precision, capacity: int, lanes: int = 1) -> str:
     """For people."""
     size = parameters(c) / 1e6
-    return f"{size:,.0f} M parameters, about {needed(c, precision, capacity) / 1e9:.1f} GB of memory as {precision}"
+    return (
+        f"{size:,.0f} M parameters, about {needed(c, precision, capacity, lanes) / 1e9:.1f} GB of memory as {precision}"
+    )
 
 
 def available() -> float | None:
@@ -44,11 +50,11 @@ def available() -> float | None:
         return None
 
 
-def check_room(c: ModelConfig, precision: Precision, capacity: int, device: str) -> None:
+def check_room(c: ModelConfig, precision: Precision, capacity: int, device: str, lanes: int = 1) -> None:
     """`ModelError` when this machine's memory cannot hold the model. A GPU's memory is its provider's to refuse."""
     free = available()
-    if device == "cpu" and free is not None and needed(c, precision, capacity) > free:
+    if device == "cpu" and free is not None and needed(c, precision, capacity, lanes) > free:
         raise ModelError(
-            f"the model ({describe(c, precision, capacity)}) does not fit: {free / 1e9:.1f} GB are free. "
+            f"the model ({describe(c, precision, capacity, lanes)}) does not fit: {free / 1e9:.1f} GB are free. "
             "Close programs, or choose a smaller model"
         )

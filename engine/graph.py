@@ -10,11 +10,16 @@ into it in place, and attention runs over the whole capacity, which is a dimensi
 between steps. Query heads that share a key head are stacked as rows instead of repeating the keys. And the sum over
 keys has one order whatever was cached before, so a token's output is the same bits cold, warm or prefilled in chunks.
 
-Inputs (B sequences, T rows, C slots, R rows that are read):
-    ids, positions, slots  int64 (B, T)
-    mask                   fp32 (B, T, C), 0 where a row sees a slot and a large negative number elsewhere
+A graph may have several lanes: caches of requests that have nothing to do with each other, of any sizes, whose rows
+share every product with the weights and meet only their own keys (as in Orca's selective batching, OSDI 2022).
+
+Inputs (B sequences, T rows, R rows that are read; lane l has T_l of the rows, one behind the other, and C_l slots):
+    ids, positions         int64 (B, T)
+    lengths                int64 (lanes,), T_l; with more than one lane only, and B is 1 then
     rows                   int64 (R,), indices into B*T of the rows whose prediction is wanted
-    key.{i}, value.{i}     (B, kv_heads, C, head_dim), updated in place
+    slots.{l}              int64 (B, T_l)
+    mask.{l}               fp32 (B, T_l, C_l), 0 where a row sees a slot and a large negative number elsewhere
+    key.{l}.{i}, value.{l}.{i}  (B, kv_heads, C_l, head_dim) of layer i, updated in place
 Outputs:
     top_ids, top_logprobs  (R, TOP) best first; logprobs_base (R,) the log of the softmax's sum
     end_logprobs           (R,) of `<end>`; entropy (R,) nats, in the graph for GPUs only
@@ -48,6 +53,7 @@ class GraphBuilder:
         precision: Precision,
         positions: int,
         activations: dict[str, Array] | None = None,
+        lanes: int = 1,
     ) -> None:
         """`positions` is how many the rotary tables hold; `activations` the largest input of each product (int8)."""
         self.checkpoint = checkpoint
@@ -55,6 +61,7 @@ class GraphBuilder:
         self.precision = precision
         self.positions = positions
         self.activations = activations or {}
+        self.lanes = lanes
         self.kind = TensorProto.FLOAT16 if precision == "fp16" else TensorProto.FLOAT
         self.float = np.float16 if precision == "fp16" else np.float32
         self.nodes: list[onnx.NodeProto] = []
@@ -170,30 +177,32 @@ class GraphBuilder:
         return self.weight(name, (self.checkpoint.dense(name) / spread).astype(self.float))
 
     def shared(self) -> None:
-        """What all layers use alike: scatter indices, and the mask for stacked query heads."""
+        """What all layers use alike: scatter indices, and the masks for stacked query heads."""
         c = self.config
         self.constant("kv", [c.kv_heads])
         self.constant("dim", [c.head_dim])
-        self.node("Shape", ["ids"], "shape")
-        self.node("Gather", ["shape", self.constant("zero", [0])], "batch", axis=0)
-        self.node("Gather", ["shape", self.constant("one", [1])], "length", axis=0)
-        self.node("Shape", ["mask"], "mask.size")
-        self.node("Gather", ["mask.size", self.constant("two", [2])], "capacity", axis=0)
-        self.node("Concat", ["batch", "kv", "length", "dim"], "written.shape", axis=0)
-        self.node("Unsqueeze", ["slots", self.constant("axes13", [1, 3])], "slots.value")
-        self.node("Expand", ["slots.value", "written.shape"], "written")
-        # (B, T, C) -> (B, 1, G*T, C), for the G query heads that are stacked on a key head.
         self.constant("group", [c.heads // c.kv_heads])
-        self.node("Concat", ["batch", "group", "length", "capacity"], "mask.shape", axis=0)
-        self.node("Unsqueeze", ["mask", "one"], "mask.grouped")
-        self.node("Expand", ["mask.grouped", "mask.shape"], "mask.stacked")
-        self.node("Concat", ["batch", "one", self.constant("rest", [-1]), "capacity"], "mask.rows", axis=0)
-        flat = self.node("Reshape", ["mask.stacked", "mask.rows"], "mask.flat")
-        if self.precision == "fp16":
-            flat = self.node("Cast", [flat], "mask.half", to=self.kind)
-        self.mask = flat
         self.constant("heads.all", [c.heads])
-        self.node("Concat", ["batch", "heads.all", "length", "dim"], "mixed.shape", axis=0)
+        zero, one = self.constant("zero", [0]), self.constant("one", [1])
+        for lane in range(self.lanes):
+            n = f".{lane}"
+            self.node("Shape", ["mask" + n], "mask.size" + n)
+            self.node("Gather", ["mask.size" + n, zero], "batch" + n, axis=0)
+            self.node("Gather", ["mask.size" + n, one], "length" + n, axis=0)
+            self.node("Gather", ["mask.size" + n, self.constant("two", [2])], "capacity" + n, axis=0)
+            self.node("Concat", ["batch" + n, "kv", "length" + n, "dim"], "written.shape" + n, axis=0)
+            self.node("Unsqueeze", ["slots" + n, self.constant("axes13", [1, 3])], "slots.value" + n)
+            self.node("Expand", ["slots.value" + n, "written.shape" + n], "written" + n)
+            # (B, T, C) -> (B, 1, G*T, C), for the G query heads that are stacked on a key head.
+            self.node("Concat", ["batch" + n, "group", "length" + n, "capacity" + n], "mask.shape" + n, axis=0)
+            self.node("Unsqueeze", ["mask" + n, "one"], "mask.grouped" + n)
+            self.node("Expand", ["mask.grouped" + n, "mask.shape" + n], "mask.stacked" + n)
+            rest = self.constant("rest", [-1])
+            self.node("Concat", ["batch" + n, "one", rest, "capacity" + n], "mask.rows" + n, axis=0)
+            flat = self.node("Reshape", ["mask.stacked" + n, "mask.rows" + n], "mask.flat" + n)
+            if self.precision == "fp16":
+                self.node("Cast", [flat], "mask.half" + n, to=self.kind)
+            self.node("Concat", ["batch" + n, "heads.all", "length" + n, "dim"], "mixed.shape" + n, axis=0)
 
     def rotary(self) -> None:
         """Cosines and sines for every position (RoFormer, arXiv 2104.09864; rotate-half)."""
@@ -223,21 +232,38 @@ class GraphBuilder:
         heads = self.node("Reshape", [turned, self.constant("heads.shape", [0, 0, both, c.head_dim])], n + "heads")
         heads = self.node("Transpose", [heads], n + "heads.t", perm=[0, 2, 1, 3])
         self.node("Split", [heads, self.constant("split.q_k", [c.heads, c.kv_heads])], [n + "q", n + "k"], axis=1)
-        rows = self.node(
-            "Reshape", [n + "q", self.constant("rows.shape", [0, c.kv_heads, -1, c.head_dim])], n + "q.rows"
-        )
         values = self.node("Reshape", [n + "v", self.constant("value.heads", [0, 0, c.kv_heads, c.head_dim])], n + "v4")
-        values = self.node("Transpose", [values], n + "v.t", perm=[0, 2, 1, 3])
-        all_keys = self.node("ScatterElements", [f"key.{i}", "written", n + "k"], f"key.{i}.out", axis=2)
-        all_values = self.node("ScatterElements", [f"value.{i}", "written", values], f"value.{i}.out", axis=2)
-        scores = self.node("FusedMatMul", [rows, all_keys], n + "scores", MICROSOFT, transB=1)
-        scores = self.node("Add", [scores, self.mask], n + "masked")
-        weights = self.node("Softmax", [scores], n + "softmax", axis=-1)
-        mixed = self.node("MatMul", [weights, all_values], n + "mixed")
-        mixed = self.node("Reshape", [mixed, "mixed.shape"], n + "mixed.heads")
-        mixed = self.node("Transpose", [mixed], n + "mixed.t", perm=[0, 2, 1, 3])
-        mixed = self.node("Reshape", [mixed, self.constant("flat.shape", [0, 0, q])], n + "mixed.flat")
-        return self.linear(mixed, [at + "o_proj.weight"], n + "out")
+        self.node("Transpose", [values], n + "v.t", perm=[0, 2, 1, 3])
+        parts = [self._by_lane(n + name) for name in ("q", "k", "v.t")]
+        mixed = [self._lane(n, i, lane, *part) for lane, part in enumerate(zip(*parts, strict=True))]
+        joined = self.node("Concat", mixed, n + "mixed.heads", axis=2) if self.lanes > 1 else mixed[0]
+        joined = self.node("Transpose", [joined], n + "mixed.t", perm=[0, 2, 1, 3])
+        joined = self.node("Reshape", [joined, self.constant("flat.shape", [0, 0, q])], n + "mixed.flat")
+        return self.linear(joined, [at + "o_proj.weight"], n + "out")
+
+    def _by_lane(self, name: str) -> list[str]:
+        """The rows (B, heads, T, head_dim) of each lane."""
+        if self.lanes == 1:
+            return [name]
+        parts = [f"{name}.{lane}" for lane in range(self.lanes)]
+        self.node("Split", [name, "lengths"], parts, axis=2)
+        return parts
+
+    def _lane(self, n: str, i: int, lane: int, queries: str, keys: str, values: str) -> str:
+        """Attention of one lane's rows over its own cache: (B, heads, T_l, head_dim)."""
+        c, at = self.config, f".{lane}"
+        rows = self.node(
+            "Reshape", [queries, self.constant("rows.shape", [0, c.kv_heads, -1, c.head_dim])], n + "rows" + at
+        )
+        cached = [f"{part}.{lane}.{i}" for part in ("key", "value")]
+        all_keys = self.node("ScatterElements", [cached[0], "written" + at, keys], cached[0] + ".out", axis=2)
+        all_values = self.node("ScatterElements", [cached[1], "written" + at, values], cached[1] + ".out", axis=2)
+        scores = self.node("FusedMatMul", [rows, all_keys], n + "scores" + at, MICROSOFT, transB=1)
+        mask = ("mask.half" if self.precision == "fp16" else "mask.flat") + at
+        scores = self.node("Add", [scores, mask], n + "masked" + at)
+        weights = self.node("Softmax", [scores], n + "softmax" + at, axis=-1)
+        mixed = self.node("MatMul", [weights, all_values], n + "mixed" + at)
+        return self.node("Reshape", [mixed, "mixed.shape" + at], n + "mixed.heads" + at)
 
     def mlp(self, x: str, i: int, spread: Array) -> str:
         """SwiGLU: (B, T, hidden) -> (B, T, hidden)."""
@@ -323,12 +349,13 @@ class GraphBuilder:
     def _model(self) -> onnx.ModelProto:
         c = self.config
         info = helper.make_tensor_value_info
-        shape: list[str | int] = ["B", c.kv_heads, "C", c.head_dim]
-        inputs = [info(n, TensorProto.INT64, ["B", "T"]) for n in ("ids", "positions", "slots")]
-        inputs += [
-            info("mask", TensorProto.FLOAT, ["B", "T", "C"]),
-            info("rows", TensorProto.INT64, ["R"]),
-        ]
+        inputs = [info(n, TensorProto.INT64, ["B", "T"]) for n in ("ids", "positions")]
+        inputs.append(info("rows", TensorProto.INT64, ["R"]))
+        if self.lanes > 1:
+            inputs.append(info("lengths", TensorProto.INT64, [self.lanes]))
+        for lane in range(self.lanes):
+            inputs.append(info(f"slots.{lane}", TensorProto.INT64, ["B", f"T{lane}"]))
+            inputs.append(info(f"mask.{lane}", TensorProto.FLOAT, ["B", f"T{lane}", f"C{lane}"]))
         outputs = [
             info("top_ids", TensorProto.INT64, ["R", TOP]),
             info("top_logprobs", TensorProto.FLOAT, ["R", TOP]),
@@ -338,9 +365,11 @@ class GraphBuilder:
         ]
         if self.precision == "fp16":
             outputs.append(info("entropy", TensorProto.FLOAT, ["R"]))
-        for i in range(c.layers):
-            inputs += [info(f"{part}.{i}", self.kind, shape) for part in ("key", "value")]
-            outputs += [info(f"{part}.{i}.out", self.kind, shape) for part in ("key", "value")]
+        for lane in range(self.lanes):
+            shape: list[str | int] = ["B", c.kv_heads, f"C{lane}", c.head_dim]
+            for name in cache_names(c.layers, lane):
+                inputs.append(info(name, self.kind, shape))
+                outputs.append(info(name + ".out", self.kind, shape))
         graph = helper.make_graph(
             self.nodes, "remask", inputs, outputs, [_inline(n, v) for n, v in self.constants.items()]
         )
@@ -351,6 +380,11 @@ class GraphBuilder:
             ir_version=10,
             producer_name="remask",
         )
+
+
+def cache_names(layers: int, lane: int = 0) -> list[str]:
+    """The inputs that hold a lane's keys and values."""
+    return [f"{part}.{lane}.{i}" for i in range(layers) for part in ("key", "value")]
 
 
 def smoothing(largest: Array, heaviest: Array, alpha: float = 0.5) -> Array:

@@ -40,14 +40,18 @@ def folder() -> Path:
 
 
 def build(
-    model: Checkpoint, precision: Precision, positions: int, activations: dict[str, Array] | None
+    model: Checkpoint,
+    precision: Precision,
+    positions: int,
+    activations: dict[str, Array] | None,
+    lanes: int = 1,
 ) -> tuple[bytes, dict[str, Array]]:
     """The serialised graph and its weights by name: from the cache, or built and cached."""
-    path = folder() / f"{_key(model, precision, positions)}.safetensors" if precision in CACHED else None
+    path = folder() / f"{_key(model, precision, positions, lanes)}.safetensors" if precision in CACHED else None
     if path is not None and (found := _read(path)) is not None:
         return found
     log.info("building the %s graph of %s", precision, model.name)
-    proto, weights = GraphBuilder(model, precision, positions, activations).build()
+    proto, weights = GraphBuilder(model, precision, positions, activations, lanes).build()
     model.release()
     serialised: bytes = proto.SerializeToString()
     if path is not None:
@@ -55,8 +59,8 @@ def build(
     return serialised, weights
 
 
-def _key(model: Checkpoint, precision: Precision, positions: int) -> str:
-    h = hashlib.sha256(f"{ort.__version__} {positions} {products.zero_point().dtype}".encode())
+def _key(model: Checkpoint, precision: Precision, positions: int, lanes: int) -> str:
+    h = hashlib.sha256(f"{ort.__version__} {positions} {lanes} {products.zero_point().dtype}".encode())
     for module in (checkpoint, graph, products):
         if module.__file__ is not None:
             h.update(Path(module.__file__).read_bytes())

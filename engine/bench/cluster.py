@@ -66,6 +66,7 @@ class Setting:
     router: str
     editors: int
     caches: int
+    lanes: int
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--routers", default="prefix,default", metavar="NAMES", help="to compare (default prefix,default)"
     )
     parser.add_argument("--caches", type=int, default=80, metavar="N", help="of all replicas together (default 80)")
+    parser.add_argument("--lanes", type=int, default=4, metavar="N", help="requests that share a pass (default 4)")
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="print memory over time instead")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
     parser.add_argument("--seed", type=int, default=0)
@@ -93,14 +95,21 @@ def run(args: argparse.Namespace) -> int:
     if unknown := set(routers) - set(ROUTERS):
         raise BadRequestError(f"unknown router {min(unknown)!r}: choose among {', '.join(ROUTERS)}")
     if args.soak is not None:
-        rows = soak(Setting(args.replicas, "prefix", args.editors, args.caches), args)
+        rows = soak(Setting(args.replicas, "prefix", args.editors, args.caches, args.lanes), args)
     else:
-        settings = [Setting(1, routers[0], args.editors, args.caches)]
-        settings += [Setting(args.replicas, router, args.editors, args.caches) for router in routers]
+        settings = [Setting(1, routers[0], args.editors, args.caches, lanes) for lanes in sorted({1, args.lanes})]
+        alone = len(settings)
+        more = routers if args.replicas > 1 else routers[1:]
+        settings += [Setting(args.replicas, router, args.editors, args.caches, args.lanes) for router in more]
         rows = [measure(setting, args) for setting in settings]
         Console().print(_table(rows))
+        if alone > 1:
+            ratio = rows[1]["per_engine_second"] / max(rows[0]["per_engine_second"], 1e-9)
+            print(
+                f"{args.lanes} lanes: a processor second of an engine answers {ratio:.2f} times what it does with one"
+            )
         if args.replicas > 1:
-            one, more = rows[0], rows[1]
+            one, more = rows[alone - 1], rows[alone]
             ratio = more["requests_per_second"] / max(one["requests_per_second"], 1e-9)
             engines = more["per_engine_second"] / max(one["per_engine_second"], 1e-9)
             print(f"{args.replicas} replicas serve {ratio:.2f} times what one does, by the clock;")
@@ -120,6 +129,7 @@ def measure(setting: Setting, args: argparse.Namespace) -> dict[str, Any]:
     row = {
         "replicas": setting.replicas,
         "router": setting.router,
+        "lanes": setting.lanes,
         "editors": setting.editors,
         "answered": answered,
         "failed": tally.failed,
@@ -261,6 +271,7 @@ def _team(setting: Setting, args: argparse.Namespace) -> Iterator[tuple[str, lis
             router=setting.router,
             replicas=setting.replicas,
             caches=max(1, setting.caches // setting.replicas),
+            lanes=setting.lanes,
             ingresses=1,
         )
         with running(options, place):

@@ -1,4 +1,4 @@
-"""`remask bench throughput`: tokens a second, all included: one stream of completions, then many rows and sequences.
+"""`remask bench throughput`: tokens a second, all included: one stream of completions, many rows, shared passes.
 
 `remask bench throughput --device cuda` is the command for a GPU. The stream counts everything from text to text,
 prefill and parser too; "warm" completions are asked again one key later, as an editor does.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import statistics
 import time
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ from rich.console import Console
 
 from engine.bench import speed
 from engine.checkpoint import Checkpoint
-from engine.core import Engine
-from engine.denoiser import Denoiser
+from engine.core import LANES, Engine
+from engine.denoiser import Cache, Denoiser, Rows
 from engine.device import choose
 from engine.graph import Precision
 from engine.types import CompleteRequest
@@ -35,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print two tables; exit 0."""
+    """Print three tables; exit 0."""
     console = Console()
     precision: Precision | None = args.precision
     denoiser = Denoiser(Checkpoint(Path(args.model) if args.model else None), choose(args.device), precision)
@@ -43,10 +44,13 @@ def run(args: argparse.Namespace) -> int:
     batches = rows_a_second(denoiser, args.seconds)
     columns = ["sequences x rows", "ms a pass", "rows/s", "times one row"]
     speed.show(console, "Rows a second, context of 256", about, columns, batches)
+    together = shared_passes(Denoiser(denoiser.checkpoint, denoiser.device, precision, lanes=LANES), args.seconds)
+    columns = ["requests x rows", "ms one by one", "ms together", "times as fast"]
+    speed.show(console, "Requests that share a pass, contexts of 256 and more", about, columns, together)
     stream = completions_a_second(args)
     columns = ["stream", "tokens/s", "completions/s", "ms p50", "tokens each", "tokens a pass"]
     speed.show(console, "One stream of completions, all included", about, columns, stream)
-    speed.write(args.json, {"about": about, "batches": batches, "stream": stream})
+    speed.write(args.json, {"about": about, "batches": batches, "together": together, "stream": stream})
     return 0
 
 
@@ -68,6 +72,38 @@ def rows_a_second(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
         rate = batch * rows / ms * 1e3
         table.append([f"{batch} x {rows}", ms, rate, rate / (table[0][2] if table else rate)])
     return table
+
+
+def shared_passes(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
+    """[requests x rows, ms of passes of their own, ms of a pass together, ratio]; the two in turns."""
+    shares = []
+    for n in range(denoiser.lanes):
+        cache = denoiser.new_cache()
+        speed.fill(denoiser, cache, 256 + 8 * n)
+        shares.append((cache, 256 + 8 * n))
+    table: list[list[Any]] = []
+    for rows, count in product((1, 4, 8, 16), range(1, denoiser.lanes + 1)):
+        passes = [_rows(cache, start, rows) for cache, start in shares[:count]]
+        own: list[float] = []
+        together: list[float] = []
+        began = time.perf_counter()
+        while len(own) < 4 or time.perf_counter() - began < seconds:
+            at = time.perf_counter()
+            for share in passes:
+                denoiser.forward(*share)
+            between = time.perf_counter()
+            denoiser.forward_all(passes)
+            own.append((between - at) * 1e3)
+            together.append((time.perf_counter() - between) * 1e3)
+        one, all_ = statistics.median(own[1:]), statistics.median(together[1:])
+        table.append([f"{count} x {rows}", one, all_, one / all_])
+    return table
+
+
+def _rows(cache: Cache, start: int, rows: int) -> Rows:
+    at = np.arange(start, start + rows)[None]
+    sees = np.arange(start + rows)[None, None] <= at[:, :, None]
+    return Rows(cache, np.full((1, rows), 500), at, at, sees, np.arange(rows))
 
 
 def step(denoiser: Denoiser, cache: Any, batch: int, rows: int, start: int, last: bool = False) -> None:

@@ -56,6 +56,13 @@ def add_parser(subparsers: Any) -> None:
         help=f"documents that one engine keeps prefilled (default {o.caches})",
     )
     parser.add_argument(
+        "--lanes",
+        type=int,
+        default=o.lanes,
+        metavar="N",
+        help=f"requests that share the forward passes of one engine (default {o.lanes})",
+    )
+    parser.add_argument(
         "--router", choices=ROUTERS, default=o.router, help="which engine gets a request (default prefix)"
     )
     parser.add_argument("--metrics-port", type=int, metavar="PORT", help="Prometheus metrics, on all addresses")
@@ -93,6 +100,7 @@ def run(args: argparse.Namespace) -> int:
         cpus_per_replica=args.cpus_per_replica,
         gpus_per_replica=args.gpus_per_replica,
         caches=args.caches,
+        lanes=args.lanes,
     )
     options.check()
     tokens = TokenFile(args.tokens)

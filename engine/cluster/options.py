@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import BadRequestError
+from engine.service.worker import MOST_LANES
 
 ROUTERS = ("prefix", "default")
 
@@ -18,7 +19,8 @@ class ClusterOptions:
 
     `replicas` is how many there are, or the least number when `max_replicas` is larger: then Ray adds some while more
     than `target_waiting` requests a replica run or wait, averaged, and drains them again. `caches` bounds the prefix
-    caches of one replica (one a document; 24 MB each for the packaged model). `surge` is how many replicas more than
+    caches of one replica (one a document; 24 MB each for the packaged model); `lanes` is how many requests, of whatever
+    users, share its forward passes. `surge` is how many replicas more than
     that, in percent, may run while a model is replaced. `tokens` is the file of `remask serve token`. Rates hold for
     each token at each ingress: requests and bytes in a second, with bursts of four and sixteen seconds' worth.
     """
@@ -34,6 +36,7 @@ class ClusterOptions:
     cpus_per_replica: float = 1.0
     gpus_per_replica: float = 0.0
     caches: int = 40
+    lanes: int = 4
     surge: int = 25
     max_waiting: int = 64
     max_connections: int = 4_000
@@ -64,7 +67,15 @@ class ClusterOptions:
             raise BadRequestError(f"unknown router {self.router!r}: choose one of {', '.join(ROUTERS)}")
         if self.device not in ("auto", "cpu", "cuda"):
             raise BadRequestError(f"unknown device {self.device!r}: choose auto, cpu or cuda")
-        for name in ("replicas", "ingresses", "caches", "max_waiting", "max_connections", "max_connections_per_token"):
+        for name in (
+            "replicas",
+            "ingresses",
+            "caches",
+            "lanes",
+            "max_waiting",
+            "max_connections",
+            "max_connections_per_token",
+        ):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise BadRequestError(f"{name} must be a whole number of at least 1, not {value!r}")
@@ -74,6 +85,8 @@ class ClusterOptions:
                 raise BadRequestError(f"{name} must be a number above 0, not {value!r}")
         if not isinstance(self.gpus_per_replica, int | float) or self.gpus_per_replica < 0:
             raise BadRequestError(f"gpus_per_replica must be 0 or more, not {self.gpus_per_replica!r}")
+        if self.lanes > MOST_LANES:
+            raise BadRequestError(f"lanes must be at most {MOST_LANES}, not {self.lanes}")
         if not 0 <= self.surge <= 100:
             raise BadRequestError(f"surge must be a percentage from 0 to 100, not {self.surge!r}")
         if self.max_replicas and self.max_replicas < self.replicas:

@@ -91,9 +91,9 @@ class EngineReplica:
             raise ModelError(self.dispatcher.message)
         if self._work.done():
             raise RuntimeError("the engine's loop has ended")
-        running = self.dispatcher.scheduler.running
-        if running and running.deadline and time.monotonic() > running.deadline + STUCK_SECONDS:
-            raise RuntimeError(f"a {running.kind} hangs")
+        for running in self.dispatcher.scheduler.running:
+            if running.deadline and time.monotonic() > running.deadline + STUCK_SECONDS:
+                raise RuntimeError(f"a {running.kind} hangs")
 
     def _on_state(self) -> None:
         log.info("%s: %s on %s", self.dispatcher.state, self.dispatcher.worker.model, self.dispatcher.worker.device)
@@ -112,7 +112,7 @@ def engine_loader(options: ClusterOptions) -> Loader:
     def load(device: str) -> Any:
         from engine.core import Engine
 
-        engine = Engine(device, memory=False, model=options.model_folder)
+        engine = Engine(device, memory=False, model=options.model_folder, lanes=options.lanes)
         engine.caches.limit = options.caches
         return engine
 

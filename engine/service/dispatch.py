@@ -41,7 +41,7 @@ class Dispatcher:
     @property
     def idle(self) -> bool:
         """Nothing runs, nothing waits, nothing loads."""
-        return self.state != "loading" and not len(self.scheduler) and self.scheduler.running is None
+        return self.state != "loading" and not len(self.scheduler) and not self.scheduler.running
 
     def submit(self, job: Job) -> None:
         """Queue a job, or raise the `RemaskError` that is the reply."""
@@ -77,8 +77,7 @@ class Dispatcher:
         The rest gets no reply: when the connection ends, its client asks the next engine.
         """
         self._draining = True
-        running = self.scheduler.running
-        for job in [*self.scheduler, *([running] if running else [])]:
+        for job in [*self.scheduler, *self.scheduler.running]:
             if job.rank is not Rank.INVOKED:
                 self._end(job, "leaving")
         self._wake.set()
@@ -86,33 +85,48 @@ class Dispatcher:
     async def run(self) -> None:
         """Load the model, then work until drained."""
         await self._load()
-        while True:
-            job = self.scheduler.next(time.monotonic(), self._takes)
-            if job is None:
-                if self._draining:
+        work: set[asyncio.Task[None]] = set()
+        try:
+            while True:
+                job = self.scheduler.next(time.monotonic(), self._takes)
+                if job is not None:
+                    work.add(task := asyncio.create_task(self._work(job)))
+                    task.add_done_callback(lambda _: self._wake.set())
+                    continue
+                if self._draining and not self.scheduler.running:
                     break
                 self._wake.clear()
                 await self._wake.wait()
-                continue
-            began = time.monotonic()
-            reply = await self.worker.run(job)
-            self.scheduler.finish()
-            if job.rank is Rank.AUTOMATIC and not job.fate:
-                self._takes += 0.2 * (time.monotonic() - began - self._takes)
-            stopped = reply.get("error") == "CancelledError"
-            if job.fate == "preempted" and stopped and not self._draining:
-                self.counters["preempted"] += 1
-                self.scheduler.take_up_again(job)
-                continue
-            self._disarm(job)
-            if job.kind != "stats":
-                self.used = time.monotonic()
-            if job.fate == "gone" or (job.fate == "leaving" and stopped):
-                continue
-            if stopped:
-                self.counters[job.fate or "cancelled"] += 1
-            job.send({"id": job.id} | reply)
+                for task in [task for task in work if task.done()]:
+                    work.remove(task)
+                    task.result()  # raises what broke
+        finally:
+            for task in work:
+                task.cancel()
         await self.worker.close()
+
+    async def _work(self, job: Job) -> None:
+        """Run one job and reply; or put it back, when it gave way."""
+        began = time.monotonic()
+        try:
+            reply = await self.worker.run(job)
+        finally:
+            self.scheduler.finish(job)
+        if job.rank is Rank.AUTOMATIC and not job.fate:
+            self._takes += 0.2 * (time.monotonic() - began - self._takes)
+        stopped = reply.get("error") == "CancelledError"
+        if job.fate == "preempted" and stopped and not self._draining:
+            self.counters["preempted"] += 1
+            self.scheduler.take_up_again(job)
+            return
+        self._disarm(job)
+        if job.kind != "stats":
+            self.used = time.monotonic()
+        if job.fate == "gone" or (job.fate == "leaving" and stopped):
+            return
+        if stopped:
+            self.counters[job.fate or "cancelled"] += 1
+        job.send({"id": job.id} | reply)
 
     async def _load(self) -> None:
         started = time.monotonic()
@@ -130,6 +144,7 @@ class Dispatcher:
             return
         took = time.monotonic() - started
         log.info("ready after %.1f s: %s on %s", took, self.worker.model, self.worker.device)
+        self.scheduler.lanes = self.worker.lanes
         self.state, self.message = "ready", ""
         self._on_state()
         for job in self.scheduler:
@@ -146,7 +161,7 @@ class Dispatcher:
 
     def _end(self, job: Job, fate: str) -> None:
         """End a job before its time; a running one replies by itself, at its next step."""
-        if fate == "expired" and job is self.scheduler.running:
+        if fate == "expired" and job in self.scheduler.running:
             return  # the engine knows the deadline and answers with what held up
         self._disarm(job)
         if self.scheduler.drop(job, fate):
@@ -163,7 +178,7 @@ class Dispatcher:
             job.send({"id": job.id, "kind": "error", "error": "CancelledError", "message": REASONS[job.fate]})
 
     def _trace(self, job: Job, step: Message) -> None:
-        """Called on the engine's thread."""
+        """Called on one of the engine's threads."""
         self._loop.call_soon_threadsafe(job.send, {"id": job.id, "kind": "trace"} | step)
 
 

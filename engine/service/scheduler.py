@@ -1,4 +1,4 @@
-"""Which request the engine works on next. Plain data: no sockets, no threads, no clock.
+"""Which requests the engine works on next. Plain data: no sockets, no threads, no clock.
 
 A person waiting (`INVOKED`) comes before what was asked in passing (`AUTOMATIC`), then the workspace's memory, repairs
 computed ahead, and contexts prefilled ahead. Within a rank documents take turns, those first whose author has paused:
@@ -76,12 +76,13 @@ class Job:
 
 
 class Scheduler:
-    """A bounded queue and the job that is running."""
+    """A bounded queue and the jobs that are running, at most `lanes`."""
 
-    def __init__(self, most: int = MAX_QUEUED, most_of_one: int = MAX_QUEUED_OF_ONE) -> None:
+    def __init__(self, most: int = MAX_QUEUED, most_of_one: int = MAX_QUEUED_OF_ONE, lanes: int = 1) -> None:
         self.most = most
         self.most_of_one = most_of_one
-        self.running: Job | None = None
+        self.lanes = lanes
+        self.running: list[Job] = []
         self._queue: list[Job] = []  # in order of arrival
         self._turns: OrderedDict[tuple[Hashable, str | None], int] = OrderedDict()
         self._turn = 0
@@ -113,17 +114,19 @@ class Scheduler:
             loser.end("crowded")
             out.append(loser)
         self._queue.append(job)
-        if self.running and self._gives_way(self.running, job):
-            self.running.end("preempted")
+        if len(self.running) >= self.lanes:
+            for running in sorted(self.running, key=lambda j: -j.rank)[:1]:
+                if self._gives_way(running, job):
+                    running.end("preempted")
         return out
 
     def next(self, now: float = 0.0, takes: float = 0.0) -> Job | None:
-        """Take the most urgent job at `now` and declare it running, when one `takes` so many seconds.
+        """Take the most urgent job at `now` and declare it running, when one `takes` so many seconds; None if none may.
 
         Of equals the document that was served longest ago, and in the order in which they came; of automatic ones
         first those that can be done by their deadline and whose author has paused, the newest of them.
         """
-        if not self._queue:
+        if not self._queue or len(self.running) >= self.lanes:
             return None
 
         def order(job: Job) -> tuple[Rank, bool, bool, int, float]:
@@ -136,7 +139,7 @@ class Scheduler:
         self._queue.remove(job)
         for other in self._queue:
             other.passed_over += 1
-        self.running = job
+        self.running.append(job)
         self._turn += 1
         self._turns[job.place] = self._turn
         self._turns.move_to_end(job.place)
@@ -144,9 +147,9 @@ class Scheduler:
             self._turns.popitem(last=False)
         return job
 
-    def finish(self) -> None:
-        """The running job is done."""
-        self.running = None
+    def finish(self, job: Job) -> None:
+        """A running job is done."""
+        self.running.remove(job)
 
     def take_up_again(self, job: Job) -> None:
         """Put a preempted job back at the head of the queue."""
@@ -160,13 +163,13 @@ class Scheduler:
             self._queue.remove(job)
             job.end(fate)
             return True
-        if job is self.running:
+        if job in self.running:
             job.end(fate)
         return False
 
     def drop_all(self, owner: Hashable) -> list[Job]:
         """End everything a connection asked for, and return it: nobody is left to tell."""
-        jobs = [job for job in [*self._queue, *([self.running] if self.running else [])] if job.owner == owner]
+        jobs = [job for job in [*self._queue, *self.running] if job.owner == owner]
         for job in jobs:
             self.drop(job, "gone")
         for place in [place for place in self._turns if place[0] == owner]:
@@ -175,8 +178,7 @@ class Scheduler:
 
     def find(self, owner: Hashable, id: int) -> Job | None:
         """A job by the id that its owner gave it."""
-        jobs = [*self._queue, *([self.running] if self.running else [])]
-        return next((j for j in jobs if j.owner == owner and j.id == id), None)
+        return next((j for j in [*self._queue, *self.running] if j.owner == owner and j.id == id), None)
 
     def _gives_way(self, running: Job, job: Job) -> bool:
         """Whether the running job stops for `job`; a prefill loses nothing by it, a repair starts anew."""
@@ -196,8 +198,9 @@ class Scheduler:
         for other in out:
             self._queue.remove(other)
             other.end("superseded")
-        if self.running and stale(self.running):
-            self.running.end("superseded")
+        for other in self.running:
+            if stale(other):
+                other.end("superseded")
         return out
 
     def _is_full(self, job: Job) -> bool:

@@ -200,12 +200,11 @@ class EngineServer:
 
     def _ping(self) -> Message:
         """What can be told at once, however busy the engine is."""
-        running = self.dispatcher.scheduler.running
         return self._state() | {
             "pid": os.getpid(),
             "version": self.identity.version,
             "waiting": len(self.dispatcher.scheduler),
-            "running": running.kind if running else None,
+            "running": [job.kind for job in self.dispatcher.scheduler.running],
             "clients": sum(1 for c in self._connections if c.purpose == "work"),
         }
 

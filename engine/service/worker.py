@@ -1,6 +1,6 @@
-"""The one thread that owns the engine: it loads the model and runs jobs, one after another.
+"""The threads that jobs run on, one for each lane of the engine; one of them loads the model.
 
-`engine.core.Engine` is not thread-safe, so nothing else ever touches it.
+`engine.core.Engine` takes care that its callers meet only in forward passes. Nothing else ever touches it.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from engine.errors import ModelError, RemaskError
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 Loader = Callable[[str], "Engine"]  # from a device's name
 Tracer = Callable[[Job, Message], None]
 
+MOST_LANES = 16  # threads; an idle one costs nothing
+
 
 class Worker:
     """Runs jobs on its own thread; every method is called from the event loop's."""
@@ -36,8 +39,14 @@ class Worker:
         self._device = device
         self._tell = tell
         self._engine: Engine | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+        self._loading = Lock()
+        self._threads = ThreadPoolExecutor(max_workers=MOST_LANES, thread_name_prefix="engine")
         self.note = ""  # what went wrong and was survived
+
+    @property
+    def lanes(self) -> int:
+        """How many jobs may run at once."""
+        return self._engine.lanes if self._engine else 1
 
     @property
     def model(self) -> str | None:
@@ -58,14 +67,14 @@ class Worker:
         return await self._call(self._answer, job)
 
     async def close(self) -> None:
-        """Release the engine once the running job is over."""
+        """Release the engine once the running jobs are over."""
         await self._call(self._close)
-        self._thread.shutdown(wait=False)
+        self._threads.shutdown(wait=False)
 
     async def _call(self, function: Callable[..., Any], *args: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function, *args)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, function, *args)
 
-    # Below: on the engine's thread.
+    # Below: on the engine's threads.
 
     def _open(self) -> None:
         try:
@@ -84,32 +93,35 @@ class Worker:
             self._engine = None
 
     def _answer(self, job: Job) -> Message:
+        with self._loading:
+            engine = self._engine
         try:
-            return {"kind": "answer", "answer": self._work(job)}
+            return {"kind": "answer", "answer": self._work(engine, job)}
         except RemaskError as error:
             return messages.error_to_wire(error)
         except Exception as failure:
             self._record(job.kind, failure)
-            if self.device == "cuda":
-                return self._fall_back(job, failure)
+            if self.device == "cuda" or engine is not self._engine:
+                return self._fall_back(engine, job, failure)
             what = f"the engine failed on this {job.kind} ({type(failure).__name__}); its log says where"
             return messages.error_to_wire(RemaskError(what))
 
-    def _fall_back(self, job: Job, failure: Exception) -> Message:
-        """A GPU that ran out of memory, or went away: go on with the processor."""
-        self._close()
-        reason = str(failure).splitlines()[0][:200] if str(failure) else type(failure).__name__
-        self.note = f"the GPU failed ({reason}): using the processor until the engine is restarted"
-        log.warning("%s", self.note)
-        self._device = "cpu"
+    def _fall_back(self, failed: Engine | None, job: Job, failure: Exception) -> Message:
+        """A GPU ran out of memory, or went away: go on with the processor. The first job that fails changes over."""
         try:
-            self._open()
-            return {"kind": "answer", "answer": self._work(job)}
+            with self._loading:
+                if self._engine is failed:
+                    self._close()
+                    reason = str(failure).splitlines()[0][:200] if str(failure) else type(failure).__name__
+                    self.note = f"the GPU failed ({reason}): using the processor until the engine is restarted"
+                    log.warning("%s", self.note)
+                    self._device = "cpu"
+                    self._open()
+            return {"kind": "answer", "answer": self._work(self._engine, job)}
         except RemaskError as error:
             return messages.error_to_wire(error)
 
-    def _work(self, job: Job) -> Any:
-        engine = self._engine
+    def _work(self, engine: Engine | None, job: Job) -> Any:
         if engine is None:
             raise RemaskError("no model is loaded")
         job.cancel.check()

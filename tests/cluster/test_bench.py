@@ -22,13 +22,14 @@ def bench(model: Path, out: Path, *words: str) -> list[dict[str, float]]:
 
 def test_it_measures_one_replica_two_and_the_default_router(tiny_model: Path, tmp_path: Path) -> None:
     rows = bench(tiny_model, tmp_path / "rows.json", "--editors", "8", "--seconds", "5")
-    assert [(row["replicas"], row["router"]) for row in rows] == [(1, "prefix"), (2, "prefix"), (2, "default")]
+    settings = [(row["replicas"], row["router"], row["lanes"]) for row in rows]
+    assert settings == [(1, "prefix", 1), (1, "prefix", 4), (2, "prefix", 4), (2, "default", 4)]
     for row in rows:
         assert row["failed"] == 0
         assert row["answered"] > 8
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["per_engine_second"] > row["per_processor_second"] > 0
-    assert rows[1]["hit_rate"] > 0.8
+    assert rows[2]["hit_rate"] > 0.8
 
 
 def test_a_soak_prints_memory_by_part(tiny_model: Path, tmp_path: Path) -> None:

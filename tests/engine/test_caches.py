@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -69,3 +70,16 @@ def test_the_hit_rate_counts_only_what_need_not_be_computed(small):
     used(pool, text)
     pool.get(text)  # the last token is always computed: its row gives the next prediction
     assert pool.stats()["cache_hit_rate"] == pytest.approx(99 / 200, abs=1e-4)
+
+
+def test_a_request_under_way_keeps_its_cache_from_other_threads(small):
+    pool, text = CachePool(small, limit=1), document(1)
+    mine = used(pool, text)
+    with ThreadPoolExecutor(1) as other:
+        theirs = other.submit(pool.get, text).result()
+        assert theirs is not mine
+        assert pool.get(text) is mine
+        pool.release()
+        assert pool.stats()["caches"] == 1  # back within the limit: what a request holds stays
+        other.submit(pool.release).result()
+    assert pool.get(document(2)) is theirs

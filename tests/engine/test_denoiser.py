@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from engine.checkpoint import Checkpoint
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Cache, Denoiser, Rows
 from engine.device import choose
 from engine.vocabulary import Vocabulary
 from tests.conftest import ROOT
@@ -111,6 +111,46 @@ def test_a_batch_changes_no_bit_of_the_quantised_graph(denoiser, ids):
     sees = np.tril(np.ones((48, 48), bool))[None].repeat(3, 0)
     together = denoiser.forward(denoiser.new_cache(3), np.array(texts), at, at, sees, np.array([47, 95, 143])).logits
     assert all(np.array_equal(a, b) for a, b in zip(alone, together, strict=True))
+
+
+@pytest.fixture(scope="module")
+def shared(checkpoint: Checkpoint) -> Denoiser:
+    return Denoiser(checkpoint, choose("cpu"), lanes=4)
+
+
+def share(denoiser: Denoiser, ids: list[int], context: int, size: int) -> Rows:
+    """`size` causal rows behind a context of its own."""
+    cache = denoiser.new_cache()
+    denoiser.causal(cache, ids[:context], 0, [0])
+    at = np.arange(context, context + size)[None]
+    row = np.array([ids[context : context + size]])
+    return Rows(cache, row, at, at, np.arange(context + size)[None, None] <= at[:, :, None], np.arange(size))
+
+
+@pytest.mark.parametrize("sizes", [[8, 8], [1, 64, 5], [8, 3, 40, 16]])
+def test_sharing_a_pass_changes_no_bit(shared, ids, sizes):
+    shares = [share(shared, ids[n:], 24 * n + 40, size) for n, size in enumerate(sizes)]
+    alone = [shared.forward(*s) for s in shares]
+    for _ in range(2):  # the second time on lanes that are bound already
+        before = shared.passes
+        together = shared.forward_all(shares)
+        assert shared.passes == before + 1
+        for a, b in zip(alone, together, strict=True):
+            assert np.array_equal(a.logits, b.logits)
+            assert np.array_equal(a.top_ids, b.top_ids)
+            assert np.array_equal(a.end_logprobs, b.end_logprobs)
+            assert [a.entropy[0], a.logprob(0, 7)] == [b.entropy[0], b.logprob(0, 7)]
+        shares.reverse()
+        alone.reverse()
+
+
+def test_a_shared_pass_writes_each_cache_and_lets_them_grow(shared, ids):
+    first, second = share(shared, ids, 60, 8), share(shared, ids[5:], 120, 20)
+    shared.forward_all([first, second])
+    assert first.cache.capacity == 128
+    assert second.cache.capacity == 256
+    keys = [np.abs(s.cache._values[0].numpy()).sum((0, 1, 3)) > 0 for s in (first, second)]
+    assert [int(k.sum()) for k in keys] == [68, 140]
 
 
 def test_the_cache_is_written_in_place(denoiser, ids):

@@ -22,9 +22,10 @@ class Letters:
 class StandIn:
     """Takes `max_tokens` passes of `nap` seconds; answers what it was asked, so that replies can be told apart."""
 
-    def __init__(self, device: str = "cpu", nap: float = 0.01) -> None:
+    def __init__(self, device: str = "cpu", nap: float = 0.01, lanes: int = 1) -> None:
         self.device = device
         self.model = "stand-in@0"
+        self.lanes = lanes
         self.vocabulary = Letters()
         self.nap = nap
         self.passes = 0

@@ -19,10 +19,15 @@ def job(rank: Rank = Rank.AUTOMATIC, document: str | None = None, owner: str = "
     return Job(owner, next(ids), kind, rank, None, lambda message: None, document, size=size)
 
 
+def finish(scheduler: Scheduler) -> None:
+    for running in list(scheduler.running):
+        scheduler.finish(running)
+
+
 def drain(scheduler: Scheduler) -> list[Job]:
     done = []
     while (next_one := scheduler.next()) is not None:
-        scheduler.finish()
+        finish(scheduler)
         done.append(next_one)
     return done
 
@@ -55,7 +60,7 @@ def test_the_newest_request_of_a_document_supersedes_older_ones_waiting_or_runni
     assert (first.fate, first.cancel.cancelled) == ("superseded", True)
     assert s.add(third) == [second]
     assert second.fate == "superseded"
-    s.finish()
+    finish(s)
     assert drain(s) == [third]
 
 
@@ -98,7 +103,7 @@ def test_of_those_asked_in_passing_whoever_has_paused_comes_first_then_the_newes
     order = []
     while (ran := s.next(now=10.0, takes=0.1)) is not None:
         order.append(ran.document)
-        s.finish()
+        finish(s)
     assert order == ["person.py", "just paused.py", "paused.py", "typing.py"]
 
 
@@ -114,7 +119,7 @@ def test_what_cannot_be_done_by_its_deadline_is_tried_last_and_only_what_nobody_
     order = []
     while (ran := s.next(now=10.0, takes=0.3)) is not None:
         order.append(ran.document)
-        s.finish()
+        finish(s)
     assert order == ["person.py", "in time.py", "too late.py"]
 
 
@@ -126,11 +131,11 @@ def test_a_repair_and_a_prefill_give_way_but_a_repair_not_for_ever():
         assert s.next() is repair
         s.add(job(document="b.py"))
         assert repair.fate == "preempted"
-        s.finish()
+        finish(s)
         s.take_up_again(repair)
         assert not repair.cancel.cancelled
         assert s.next() is not repair
-        s.finish()
+        finish(s)
     assert s.next() is repair
     s.add(job(Rank.INVOKED, "b.py"))
     assert repair.fate == ""
@@ -146,7 +151,7 @@ def test_what_runs_is_not_stopped_by_its_equal_or_by_less():
     s.add(job(Rank.WARM, "c.py"))
     assert running.fate == ""
     completion = job(Rank.AUTOMATIC, "d.py")
-    s.finish()
+    finish(s)
     s.add(completion)
     assert s.next() is completion
     s.add(job(Rank.INVOKED, "e.py"))
@@ -163,7 +168,7 @@ def test_memory_and_repairs_are_not_starved_by_people_who_type_without_pause(ran
     for n in range(40):
         s.add(job(document=f"{n % 3}.py"))
         ran.append(s.next())
-        s.finish()
+        finish(s)
     assert PASSED_OVER <= ran.index(patient) < PASSED_OVER + 3
     assert prefill not in ran
 
@@ -206,7 +211,7 @@ def test_dropping_an_editor_drops_its_work_only():
     s.add(other)
     assert set(s.drop_all("dead")) == {running, waiting}
     assert (running.fate, waiting.fate) == ("gone", "gone")
-    s.finish()
+    finish(s)
     assert drain(s) == [other]
 
 
@@ -234,13 +239,47 @@ def test_whatever_happens_every_job_is_run_dropped_or_refused_exactly_once(steps
             except EngineUnavailableError:
                 continue
         elif what == "next":
-            s.finish()
+            finish(s)
             if (ran := s.next()) is not None:
                 out.append(ran)
         else:
-            out += [j for j in s.drop_all(owner) if j is not s.running]
+            out += [j for j in s.drop_all(owner) if j not in s.running]
         assert len(s) <= 8
-    s.finish()
+    finish(s)
     out += drain(s)
     assert len(out) == len(set(out))
     assert set(out) == accepted
+
+
+def test_several_run_at_once_where_there_are_lanes_and_none_more():
+    s = Scheduler(lanes=2)
+    jobs = [job(Rank.INVOKED, f"d{i}") for i in range(3)]
+    for j in jobs:
+        s.add(j)
+    assert [s.next(), s.next(), s.next()] == [jobs[0], jobs[1], None]
+    s.finish(jobs[1])
+    assert s.next() is jobs[2]
+    assert s.running == [jobs[0], jobs[2]]
+
+
+def test_a_repair_gives_way_only_when_no_lane_is_free():
+    s = Scheduler(lanes=2)
+    repair, first, second = job(Rank.REPAIR, "a"), job(document="b"), job(document="c")
+    s.add(repair)
+    assert s.next() is repair
+    s.add(first)
+    assert repair.fate == ""
+    assert s.next() is first
+    s.add(second)
+    assert (repair.fate, first.fate) == ("preempted", "")
+
+
+def test_a_newer_request_supersedes_the_one_that_runs_on_any_lane():
+    s = Scheduler(lanes=2)
+    old, other = job(document="a"), job(document="b")
+    for j in (old, other):
+        s.add(j)
+        s.next()
+    s.add(job(document="a"))
+    assert (old.fate, other.fate) == ("superseded", "")
+    assert s.find("editor", old.id) is old

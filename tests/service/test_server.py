@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from dataclasses import replace
 
 from engine.service.scheduler import MAX_QUEUED_OF_ONE
 from tests.service.raw_client import RawClient, greeted
@@ -30,6 +31,19 @@ async def test_requests_are_answered_by_id_and_run_one_after_the_other_on_one_th
     assert replies[6]["answer"]["repair"]["text"] == "a = ("
     assert engine.thread.isdisjoint({threading.get_ident()})
     assert len(engine.thread) == 1
+
+
+async def test_where_the_engine_has_lanes_as_many_requests_run_at_once(serve, options):
+    engine = StandIn(nap=0.05, lanes=2)
+    server = await serve(engine)
+    client = await greeted(options)
+    for id in (1, 2, 3):
+        client.complete(id, prefix=f"request {id}", passes=6)
+    scheduler = server.dispatcher.scheduler
+    await until(lambda: len(scheduler.running) == 2 and len(scheduler) == 1)
+    replies = await client.replies(3)
+    assert [replies[id]["answer"]["items"][0]["text"] for id in (1, 2, 3)] == [f"REQUEST {i}" for i in (1, 2, 3)]
+    assert len(engine.thread) == 2
 
 
 async def test_a_cancelled_request_stops_between_two_passes(serve, options):
@@ -200,8 +214,6 @@ async def test_a_gpu_that_runs_out_of_memory_is_left_for_the_processor_and_the_e
     gpu, processor = StandIn("cuda"), StandIn("cpu")
     gpu.fault = RuntimeError("CUDA out of memory: tried to allocate 2 GiB")
     await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
-    from dataclasses import replace
-
     client = await greeted(replace(options, device="cuda"))
     client.complete(1)
     assert (await client.receive("answer", "error"))["answer"]["items"][0]["text"] == "X"
@@ -210,6 +222,24 @@ async def test_a_gpu_that_runs_out_of_memory_is_left_for_the_processor_and_the_e
     assert pong["device"] == "cpu"
     assert "CUDA out of memory" in pong["message"]
     assert gpu.log[-1] == "close"
+
+
+async def test_when_two_requests_lose_the_gpu_the_processor_is_loaded_once_and_answers_both(serve, options):
+    gpu, processor, loaded = StandIn("cuda", lanes=2), StandIn("cpu"), []
+    gpu.fault = RuntimeError("CUDA out of memory")
+
+    def load(device: str) -> StandIn:
+        loaded.append(device)
+        time.sleep(0.05)
+        return processor if device == "cpu" else gpu
+
+    await serve(load, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1, prefix="a")
+    client.complete(2, prefix="b")
+    replies = await client.replies(2)
+    assert [replies[id]["answer"]["items"][0]["text"] for id in (1, 2)] == ["A", "B"]
+    assert loaded == ["cuda", "cpu"]
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_to_everyone_who_asks(serve, options):
