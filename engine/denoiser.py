@@ -57,7 +57,7 @@ class Prediction:
         self.top_logprobs: Floats = outputs["top_logprobs"]
         self.base: Floats = outputs["logprobs_base"]
         self.end_logprobs: Floats = outputs["end_logprobs"]
-        self._entropies: Floats | None = outputs.get("entropy")
+        self._outputs = outputs
         self._logits = logits
 
     @cached_property
@@ -67,20 +67,14 @@ class Prediction:
 
     def part(self, first: int, stop: int) -> Prediction:
         """What the pass says about some of its rows; nothing is copied."""
-        outputs: dict[str, Array] = {
-            "top_ids": self.top_ids[first:stop],
-            "top_logprobs": self.top_logprobs[first:stop],
-            "logprobs_base": self.base[first:stop],
-            "end_logprobs": self.end_logprobs[first:stop],
-        }
-        if self._entropies is not None:
-            outputs["entropy"] = self._entropies[first:stop]
+        outputs = {name: values[first:stop] for name, values in self._outputs.items()}
         return Prediction(self.end, outputs, lambda: self.logits[first:stop])
 
     @cached_property
     def entropy(self) -> Floats | HostEntropies:
         """Entropies by row, in nats: from the device, or computed row by row when asked for."""
-        return HostEntropies(self.logits, self.base) if self._entropies is None else self._entropies
+        on_device: Floats | None = self._outputs.get("entropy")
+        return HostEntropies(self.logits, self.base) if on_device is None else on_device
 
     def logprob(self, row: int, token: int) -> float:
         """The log-probability of one token at one row."""
@@ -237,7 +231,7 @@ class Denoiser:
         self._session = self._open(device, 1)
         self._together: Lanes | None = None
         if self.lanes > 1:
-            self._together = Lanes(self._open(device, self.lanes), self.lanes, self.new_cache())
+            self._together = Lanes(self._open(device, self.lanes), self.lanes, self._empty(1))
 
     def _open(self, device: Device, lanes: int) -> ort.InferenceSession:
         model, weights = variants.build(self.checkpoint, self.precision, self.capacity, self._activations, lanes)
@@ -256,8 +250,7 @@ class Denoiser:
 
     def new_cache(self, batch: int = 1) -> Cache:
         """An empty cache for `batch` sequences."""
-        dtype = np.float16 if self.precision == "fp16" else np.float32
-        cache = Cache(self._session, self.config, batch, dtype, self.device.name)
+        cache = self._empty(batch)
         try:
             # A GPU has the memory, and wants addresses that stay; a processor pays for every slot in every pass.
             cache.reserve(self.capacity if self.device.name == "cuda" else min(STEP, self.capacity))
@@ -267,6 +260,10 @@ class Denoiser:
             self._fall_back(f"no room on the GPU: {first_line(failure)}")
             return self.new_cache(batch)
         return cache
+
+    def _empty(self, batch: int) -> Cache:
+        dtype = np.float16 if self.precision == "fp16" else np.float32
+        return Cache(self._session, self.config, batch, dtype, self.device.name)
 
     def forward(self, cache: Cache, ids: Array, positions: Array, slots: Array, sees: Array, rows: Array) -> Prediction:
         """One pass. ids, positions, slots (B, T); sees bool (B, T, slots up to any S <= capacity); rows (R,) of B*T.
@@ -355,11 +352,15 @@ class Denoiser:
 
     def causal(self, cache: Cache, ids: Sequence[int], start: int, rows: Sequence[int]) -> Prediction:
         """One sequence's tokens `ids` at positions `start`…, each seeing itself and what is before it."""
-        n = len(ids)
-        at = np.arange(start, start + n)
-        sees = np.arange(start + n)[None, :] <= at[:, None]
-        one = np.asarray(ids, dtype=np.int64)[None]
-        return self.forward(cache, one, at[None], at[None], sees[None], np.asarray(rows, dtype=np.int64))
+        return self.forward(*causal_rows(cache, ids, start, rows))
+
+
+def causal_rows(cache: Cache, ids: Sequence[int], start: int, rows: Sequence[int]) -> Rows:
+    """Tokens `ids` at positions `start`…, each seeing itself and what is before it."""
+    at = np.arange(start, start + len(ids))
+    sees = np.arange(start + len(ids))[None, :] <= at[:, None]
+    one = np.asarray(ids, dtype=np.int64)[None]
+    return Rows(cache, one, at[None], at[None], sees[None], np.asarray(rows, dtype=np.int64))
 
 
 def first_line(failure: Exception) -> str:

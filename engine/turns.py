@@ -10,20 +10,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 from engine.denoiser import Prediction, Rows
 
-
-class Pass(Protocol):
-    """`Denoiser.forward_all`."""
-
-    def __call__(self, shares: Sequence[Rows]) -> list[Prediction]:
-        """One pass for all of them."""
-        ...
+Pass = Callable[[Sequence[Rows]], list[Prediction]]  # `Denoiser.forward_all`
 
 
 @dataclass(slots=True)
@@ -106,6 +99,7 @@ class Turns:
                 w.prediction = prediction
         for w in waiting:
             w.done = True
-        self.shared += len(waiting) > 1
-        self.served += len(waiting) if len(waiting) > 1 else 0
+        if len(waiting) > 1:
+            self.shared += 1
+            self.served += len(waiting)
         self._turn.notify_all()

@@ -71,6 +71,7 @@ class Setting:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the options."""
+    lanes = ClusterOptions(tokens="").lanes
     parser.add_argument("--editors", type=int, default=64, metavar="N", help="how many at once (default 64)")
     parser.add_argument("--seconds", type=float, default=60.0, help="for each setting (default 60)")
     parser.add_argument("--replicas", type=int, default=2, metavar="N", help="beside one alone (default 2)")
@@ -78,7 +79,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--routers", default="prefix,default", metavar="NAMES", help="to compare (default prefix,default)"
     )
     parser.add_argument("--caches", type=int, default=80, metavar="N", help="of all replicas together (default 80)")
-    parser.add_argument("--lanes", type=int, default=4, metavar="N", help="requests that share a pass (default 4)")
+    parser.add_argument(
+        "--lanes", type=int, default=lanes, metavar="N", help=f"requests that share a pass (default {lanes})"
+    )
     parser.add_argument("--soak", type=float, metavar="MINUTES", help="print memory over time instead")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
     parser.add_argument("--seed", type=int, default=0)
@@ -99,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         settings = [Setting(1, routers[0], args.editors, args.caches, lanes) for lanes in sorted({1, args.lanes})]
         alone = len(settings)
-        more = routers if args.replicas > 1 else routers[1:]
-        settings += [Setting(args.replicas, router, args.editors, args.caches, args.lanes) for router in more]
+        others = routers if args.replicas > 1 else routers[1:]
+        settings += [Setting(args.replicas, router, args.editors, args.caches, args.lanes) for router in others]
         rows = [measure(setting, args) for setting in settings]
         Console().print(_table(rows))
         if alone > 1:

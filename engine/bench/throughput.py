@@ -19,7 +19,7 @@ from rich.console import Console
 from engine.bench import speed
 from engine.checkpoint import Checkpoint
 from engine.core import LANES, Engine
-from engine.denoiser import Cache, Denoiser, Rows
+from engine.denoiser import Denoiser, causal_rows
 from engine.device import choose
 from engine.graph import Precision
 from engine.types import CompleteRequest
@@ -83,7 +83,7 @@ def shared_passes(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
         shares.append((cache, 256 + 8 * n))
     table: list[list[Any]] = []
     for rows, count in product((1, 4, 8, 16), range(1, denoiser.lanes + 1)):
-        passes = [_rows(cache, start, rows) for cache, start in shares[:count]]
+        passes = [causal_rows(cache, [500] * rows, start, range(rows)) for cache, start in shares[:count]]
         own: list[float] = []
         together: list[float] = []
         began = time.perf_counter()
@@ -98,12 +98,6 @@ def shared_passes(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
         one, all_ = statistics.median(own[1:]), statistics.median(together[1:])
         table.append([f"{count} x {rows}", one, all_, one / all_])
     return table
-
-
-def _rows(cache: Cache, start: int, rows: int) -> Rows:
-    at = np.arange(start, start + rows)[None]
-    sees = np.arange(start + rows)[None, None] <= at[:, :, None]
-    return Rows(cache, np.full((1, rows), 500), at, at, sees, np.arange(rows))
 
 
 def step(denoiser: Denoiser, cache: Any, batch: int, rows: int, start: int, last: bool = False) -> None:

@@ -115,9 +115,9 @@ class Scheduler:
             out.append(loser)
         self._queue.append(job)
         if len(self.running) >= self.lanes:
-            for running in sorted(self.running, key=lambda j: -j.rank)[:1]:
-                if self._gives_way(running, job):
-                    running.end("preempted")
+            least = max(self.running, key=lambda j: j.rank)
+            if self._gives_way(least, job):
+                least.end("preempted")
         return out
 
     def next(self, now: float = 0.0, takes: float = 0.0) -> Job | None:

@@ -32,7 +32,7 @@ MOST_LANES = 16  # threads; an idle one costs nothing
 
 
 class Worker:
-    """Runs jobs on its own thread; every method is called from the event loop's."""
+    """Runs jobs on threads of its own; every method is called from the event loop's."""
 
     def __init__(self, load: Loader, device: str, tell: Tracer) -> None:
         self._load = load
