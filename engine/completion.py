@@ -27,10 +27,10 @@ from engine.ends import (
     repeats,
     with_line_breaks_of,
 )
-from engine.memory import SURE, Memory
+from engine.memory import SURE, SURE_READ, Memory
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Sampler, Task
-from engine.scoring import suffix_scores
+from engine.scoring import Readings, Scorer, suffix_scores
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
 from engine.vocabulary import Vocabulary
@@ -92,12 +92,19 @@ class Completer:
         clock.lap("window")
         spot = Spot(request, window, block, body_indent(request.prefix), Verifier(before, cursor))
         memory = self._recollect(request, window, block)
-        remembered = next((item for item in memory.lines if spot.settles(item.text)), None)
+        remembered = spot.first_settling(memory.lines)
         clock.lap("memory")
         if remembered is not None and remembered.confidence >= SURE and request.alternatives == 1:
-            self._count(remembered, remembered)
-            return CompleteAnswer([remembered], 0, remembered.tokens, len(window.ids), 0, clock.report())
+            return self._remembered(remembered, window, None, clock)
         cache = self.caches.get(window.ids)
+        readings = memory.read(Scorer(self.denoise.denoiser, self.vocabulary), cache, cancel)
+        if readings is not None:
+            clock.lap("denoise", minus=readings.prefill_ms)
+            clock.add("prefill", readings.prefill_ms)
+            remembered = spot.first_settling(memory.lines)
+            clock.lap("verify")
+            if remembered is not None and remembered.confidence >= SURE_READ and request.alternatives == 1:
+                return self._remembered(remembered, window, readings, clock)
         task = Task(
             ids=window.ids,
             max_tokens=max(request.max_tokens, 0),
@@ -111,7 +118,7 @@ class Completer:
         )
         greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1)), clock)
         best = self._best(spot, cache, task, greedy, clock)
-        steps = best.steps
+        steps = best.steps + (readings.steps if readings is not None else 0)
         items = likelier(best, remembered)[: max(request.alternatives, 1)]
         self._count(remembered, items[0] if items else None)
         for token in self._rivals(greedy, request):
@@ -129,9 +136,18 @@ class Completer:
             steps=steps,
             tokens=sum(i.tokens for i in items),
             prompt_tokens=len(window.ids),
-            cached_tokens=greedy.cached,
+            cached_tokens=greedy.cached if readings is None else readings.cached,
             timings_ms=clock.report(),
         )
+
+    def _remembered(
+        self, line: Completion, window: Window, readings: Readings | None, clock: Stopwatch
+    ) -> CompleteAnswer:
+        """A remembered line as the answer; the denoiser has read it at most."""
+        self._count(line, line)
+        steps, cached = (readings.steps, readings.cached) if readings is not None else (0, 0)
+        items = [replace(line, steps=steps)]
+        return CompleteAnswer(items, steps, line.tokens, len(window.ids), cached, clock.report())
 
     def _sample(self, cache: Cache, task: Task, clock: Stopwatch) -> Draft:
         draft = self.sampler.run(cache, task)
@@ -351,6 +367,10 @@ class Spot:
     block: bool
     indent: int
     verifier: Verifier
+
+    def first_settling(self, lines: list[Completion]) -> Completion | None:
+        """The first of some texts that `settles`."""
+        return next((line for line in lines if self.settles(line.text)), None)
 
     def settles(self, text: str) -> bool:
         """Whether `text` does no harm and, as a block, is one: not a comment alone, nor opening another one."""

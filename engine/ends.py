@@ -76,7 +76,7 @@ def _inside_token(before: str, text: str, n: int, score: float, suffix: str) -> 
 def following_tokens(vocabulary: Vocabulary, suffix: str, line: bool) -> npt.NDArray[np.int64]:
     """Tokens that begin what follows the middle: those that the suffix begins with, and line breaks that end a line."""
     start = suffix[:24].encode("utf-8", "replace")
-    ids = {int(t) for t in vocabulary.spelling(start) if start.startswith(vocabulary.bytes[t])} if start else set()
+    ids = set(vocabulary.beginnings(start))
     if line and suffix[:1] in ("", "\n", "\r"):
         ids |= {int(t) for c in (b"\n", b"\r\n") for t in vocabulary.spelling(c) if vocabulary.bytes[t].startswith(c)}
     return np.array(sorted(ids), dtype=np.int64)

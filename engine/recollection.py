@@ -2,14 +2,30 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
-from engine.memory import DRAFTED, LEAST, Match, View, chance_of_denoiser, chance_of_line, look_back, rests_of_line
+from engine.cancellation import CancelToken
+from engine.denoiser import Cache
+from engine.memory import (
+    DRAFTED,
+    LEAST,
+    WORTH_READING,
+    Match,
+    View,
+    chance_of_denoiser,
+    chance_of_line,
+    chances_read,
+    look_back,
+    rests_of_line,
+)
+from engine.scoring import Readings, Scorer
 from engine.types import CompleteRequest, Completion
 from engine.vocabulary import Vocabulary
 from engine.window import Window
 
+READ_ROWS = 48  # tokens of remembered lines that one pass reads
 GRAMS = (4, 3, 2, 1)  # tokens that must agree with a place in the window before it proposes what came next there
 
 
@@ -19,15 +35,46 @@ class Recollection:
     def __init__(
         self, vocabulary: Vocabulary, view: View | None, request: CompleteRequest, window: Window, block: bool
     ) -> None:
-        self.lines = _lines(vocabulary, view, request) if view is not None and not block else []
+        self._lines = _lines(vocabulary, view, request) if view is not None and not block else []
         self.recall: Callable[[list[int]], Match] | None = None if view is None else self._recall
         self._vocabulary = vocabulary
         self._view = view
         self._window = window
         self._last: tuple[list[int], Match] = ([], Match())
         heal = window.heal.decode("utf-8", "replace")
+        self._heal = heal
         self._spelled = vocabulary.encode(heal + "x")[:-1]
-        self._whole = [vocabulary.encode(heal + item.text) for item in self.lines if item.confidence >= DRAFTED]
+
+    @property
+    def candidates(self) -> list[Completion]:
+        """All rests of the line that the denoiser may be asked to read, likeliest first."""
+        return self._lines
+
+    @property
+    def lines(self) -> list[Completion]:
+        """The rests of the line that are worth showing, likeliest first, with their chance as confidence."""
+        return [line for line in self._lines if line.confidence >= LEAST]
+
+    def read(self, scorer: Scorer, cache: Cache, cancel: CancelToken) -> Readings | None:
+        """Let the denoiser read the likeliest lines, in one pass, and weigh them anew; None when there is none."""
+        middles = self._to_read()
+        if not middles:
+            return None
+        readings = scorer.read(cache, self._window.ids, middles, cancel, self._window.heal)
+        read = self._lines[: len(middles)]
+        chances = chances_read([line.confidence for line in read], readings.logprobs, readings.best)
+        read = [replace(line, confidence=round(c, 4)) for line, c in zip(read, chances, strict=True)]
+        self._lines = sorted(read, key=lambda line: -line.confidence)
+        return readings
+
+    def _to_read(self) -> list[list[int]]:
+        """The tokens of the likeliest lines, as many as one pass reads."""
+        middles: list[list[int]] = []
+        for line in self._lines:
+            middles.append(self._vocabulary.encode(self._heal + line.text))
+            if sum(map(len, middles)) > READ_ROWS:
+                return middles[:-1]
+        return middles
 
     def _recall(self, known: list[int]) -> Match:
         """The match behind `known`, the window included; asked twice, it answers from its last look-up."""
@@ -39,13 +86,15 @@ class Recollection:
     def propose(self, known: list[int]) -> list[int]:
         """Drafts that cost no noise: a remembered line, what healing will most likely spell, a match, the window."""
         written = known[len(self._window.ids) :]
-        if line := next((t[len(written) :] for t in self._whole if t[: len(written)] == written), []):
+        whole = (self._vocabulary.encode(self._heal + line.text) for line in self._lines if line.confidence >= DRAFTED)
+        if line := next((t[len(written) :] for t in whole if t[: len(written)] == written), []):
             return line
-        found = self.recall(known).draft if self.recall is not None else []
-        if self._window.heal and not written:
-            agrees = self._vocabulary.decode_bytes(found).startswith(self._window.heal)
-            return found if agrees else self._spelled
-        return found or next((seen for gram in GRAMS if (seen := look_back(known, gram))), [])
+        heal = self._window.heal if not written else b""
+        drafts = itertools.chain(
+            [self.recall(known).draft] if self.recall is not None else [], (look_back(known, gram) for gram in GRAMS)
+        )
+        agreeing = (d for d in drafts if d and self._vocabulary.decode_bytes(d).startswith(heal))
+        return next(agreeing, self._spelled if heal else [])
 
 
 def likelier(written: Completion, remembered: Completion | None) -> list[Completion]:
@@ -62,11 +111,11 @@ def likelier(written: Completion, remembered: Completion | None) -> list[Complet
 
 
 def _lines(vocabulary: Vocabulary, view: View, request: CompleteRequest) -> list[Completion]:
-    """The rests of the line that the memory has, likeliest first; their confidence is their chance to be right."""
+    """The rests of the line that the memory has, likeliest first."""
     chances = {line.text: chance_of_line(line) for line in rests_of_line(view, request.prefix, request.suffix)}
     items = [
         Completion(text, round(chance, 4), len(vocabulary.encode(text)), 0)
         for text, chance in sorted(chances.items(), key=lambda c: -c[1])
-        if chance >= LEAST
+        if chance >= WORTH_READING
     ]
     return [i for i in items if i.tokens <= request.max_tokens]

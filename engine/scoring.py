@@ -4,13 +4,43 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
 from engine.cancellation import CancelToken
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Cache, Denoiser, Prediction
 from engine.sampler import Task, Writing, common_prefix
 from engine.vocabulary import Vocabulary
+
+
+class Reading(NamedTuple):
+    """What the denoiser thinks of a given middle: log-probabilities in nats of its tokens and, last, of `<end>`.
+
+    `best` are those of the likeliest token in each of these places.
+    """
+
+    logprobs: list[float]
+    best: list[float]
+
+
+class Readings(NamedTuple):
+    """Of several middles; passes behind the prefill, tokens found cached, milliseconds of prefill."""
+
+    found: list[Reading]
+    steps: int
+    cached: int
+    prefill_ms: float
+
+    @property
+    def logprobs(self) -> list[list[float]]:
+        """Of each middle's tokens and end."""
+        return [reading.logprobs for reading in self.found]
+
+    @property
+    def best(self) -> list[list[float]]:
+        """Of the likeliest tokens in these places."""
+        return [reading.best for reading in self.found]
 
 
 class Scorer:
@@ -23,12 +53,19 @@ class Scorer:
     def score(
         self, cache: Cache, ids: list[int], middles: list[list[int]], cancel: CancelToken
     ) -> tuple[list[float], int]:
-        """log p(middle, end | window) in nats for each candidate, and the passes it took.
+        """log p(middle, end | window) in nats for each candidate, and the passes it took."""
+        readings = self.read(cache, ids, middles, cancel)
+        return [sum(logprobs) for logprobs in readings.logprobs], readings.steps
+
+    def read(
+        self, cache: Cache, ids: list[int], middles: list[list[int]], cancel: CancelToken, heal: bytes = b""
+    ) -> Readings:
+        """Read each candidate token by token; where it spells `heal` again, among the tokens that do.
 
         Candidates are stacked as rows behind the shared window: each sees the window and itself alone.
         """
         w = Writing(self.denoiser, self.vocabulary, cache, Task(ids=ids, cancel=cancel))
-        steps, scores = 0, []
+        steps, found = 0, []
         room = self.denoiser.capacity - len(ids)
         at = 0
         while at < len(middles):
@@ -38,12 +75,12 @@ class Scorer:
                 rows += len(middles[at + take])
                 take += 1
             group = [m[:room] for m in middles[at : at + take]]
-            scores += self._group(w, group)
+            found += self._group(w, group, heal)
             steps += 1
             at += take
-        return scores, steps
+        return Readings(found, steps, w.cached, w.prefill_ms)
 
-    def _group(self, w: Writing, group: list[list[int]]) -> list[float]:
+    def _group(self, w: Writing, group: list[list[int]], heal: bytes) -> list[Reading]:
         known = w.known[w.committed :]
         start, n, base = w.committed, len(known), len(w.known)
         ids, positions = list(known), list(range(start, start + n))
@@ -63,11 +100,23 @@ class Scorer:
                 sees[row, base + first - n : base + row - n + 1] = True
         prediction = w.forward(ids, positions, slots, sees, n - 1)
         w.commit(len(w.known) - 1)
-        totals = []
-        for middle, (first, stop) in zip(group, spans, strict=True):
-            rows = [0, *range(first - n + 1, stop - n + 1)]
-            totals.append(sum(prediction.logprob(r, t) for r, t in zip(rows, [*middle, w.end], strict=True)))
-        return totals
+        return [
+            self._reading(prediction, [0, *range(first - n + 1, stop - n + 1)], [*middle, w.end], heal)
+            for middle, (first, stop) in zip(group, spans, strict=True)
+        ]
+
+    def _reading(self, prediction: Prediction, rows: list[int], tokens: list[int], heal: bytes) -> Reading:
+        logprobs, best = [], []
+        for row, token in zip(rows, tokens, strict=True):
+            logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])
+            if heal:
+                logits = prediction.logits[row, self.vocabulary.spelling(heal)]
+                base = float(np.logaddexp.reduce(logits))
+                logprob, likeliest = float(prediction.logits[row, token]) - base, float(logits.max()) - base
+                heal = heal[len(self.vocabulary.bytes[token]) :]
+            logprobs.append(logprob)
+            best.append(likeliest)
+        return Reading(logprobs, best)
 
 
 def suffix_scores(

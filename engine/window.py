@@ -7,7 +7,6 @@ a function of the text alone, never of what was asked before: the answer is the 
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 from engine.checkpoint import Reserved
@@ -15,9 +14,6 @@ from engine.vocabulary import Vocabulary
 
 LINE_GRID = 16
 TOKEN_GRID = 64
-# What the next characters may grow into another token: a name, and white space, which belongs to the word after it.
-UNFINISHED = re.compile(r"(?:[^\W\d]\w*|\s+)\Z")
-LONGEST_TAIL = 256  # characters
 CHARACTERS_PER_TOKEN = 6  # generous: what is tokenised in vain costs microseconds, a short window costs quality
 
 
@@ -34,9 +30,9 @@ class Budget:
 class Window:
     """Token ids up to and including `<middle>`, and the bytes that the first tokens of the middle must spell.
 
-    `heal` is the part of a name, or the white space, that was cut off the prefix's end: its token was dropped, so the
-    middle's first tokens have to spell it again before they say anything new. `left` are the prefix's tokens alone, for
-    the workspace's memory.
+    `heal` is the end of the prefix that what comes next may join in one token: half a name, white space, an opening
+    bracket. It was dropped, so the middle's first tokens have to spell it again before they say anything new. `left`
+    are the prefix's tokens alone, for the workspace's memory.
     """
 
     ids: list[int]
@@ -68,15 +64,11 @@ class WindowBuilder:
         return ids[:limit]
 
     def _prefix(self, prefix: str, room: int, heal: bool) -> tuple[list[int], bytes]:
-        kept, cut = prefix, b""
-        if heal and (tail := UNFINISHED.search(prefix, max(len(prefix) - LONGEST_TAIL, 0))):
-            # Only the tail's last token can change as it grows; the rest of it stays cached.
-            start = max(tail.start() - 1, 0) if prefix[tail.start() - 1 : tail.start()] == " " else tail.start()
-            last = self.vocabulary.bytes[self.vocabulary.encode(prefix[start:])[-1]]
-            try:
-                kept, cut = prefix[: len(prefix) - len(last.decode("utf-8"))], last
-            except UnicodeDecodeError:
-                kept, cut = prefix[: tail.start()], tail.group().encode()
+        piece = self.vocabulary.last_piece(prefix) if heal else ""
+        cut = piece.encode("utf-8", "replace")
+        if not cut or len(self.vocabulary.spelling(cut)) == 1:  # it is one token, whatever follows
+            return self._anchored(prefix, room), b""
+        kept = prefix[: len(prefix) - len(piece)]
         return self._anchored(kept, room), cut
 
     def _anchored(self, text: str, room: int) -> list[int]:

@@ -141,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
         ) from None
     if min(sizes) < 1:
         raise BadRequestError("--developers must be at least 1")
+    drawing = speed.pyplot() if args.plot else None
     console = Console(width=max(Console().width, 100))
     cost = from_json(args.cost) if args.cost else measure(args.device, args.model, int(given.cores))
     checks: list[dict[str, Any]] = []
@@ -154,7 +155,7 @@ def run(args: argparse.Namespace) -> int:
     figures = {"cost": asdict(cost), "assumptions": asdict(given), "plans": [asdict(p) for p in plans], "check": checks}
     speed.write(args.json, json.loads(json.dumps(figures)))
     if args.plot:
-        plot(args.plot, cost, given, plans, checks)
+        draw(drawing, args.plot, cost, given, plans, checks)
     return 0
 
 
@@ -216,15 +217,10 @@ def show_plans(console: Console, plans: list[Plan], cost: Cost, given: Assumptio
     console.print(table)
 
 
-def plot(path: Path, cost: Cost, given: Assumptions, plans: list[Plan], checks: list[dict[str, Any]]) -> None:
+def draw(
+    pyplot: Any, path: Path, cost: Cost, given: Assumptions, plans: list[Plan], checks: list[dict[str, Any]]
+) -> None:
     """Replicas and money by developers; latency by utilisation, with what the cluster measured."""
-    try:
-        import matplotlib
-    except ImportError:
-        raise BadRequestError("--plot needs matplotlib: pip install matplotlib") from None
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(14, 4))
     sizes = sorted({round(10 ** (n / 8)) for n in range(8, 49)} | {p.developers for p in plans})
     curve = [plan(size, cost, given) for size in sizes]

@@ -46,12 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--cursors", type=int, default=12, metavar="N", help="places in real files (default 12)")
     parser.add_argument("--tokens", type=int, default=32, metavar="N", help="length of each middle (default 32)")
     parser.add_argument("--repeats", type=int, default=3, metavar="N", help="timings of each, the best counts")
-    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the sweeps (needs the extra `train`)")
+    parser.add_argument("--plot", type=Path, metavar="PNG", help="draw the sweeps (needs matplotlib)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Print four tables; exit 0."""
     console = Console()
+    drawing = speed.pyplot() if args.plot else None
     checkpoint = Checkpoint(Path(args.model) if args.model else None)
     denoiser = Denoiser(checkpoint, choose(args.device))
     about = speed.facts(denoiser)
@@ -68,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     speed.show(console, "A request in this process, ms p50", about, ["part", "cold", "warm"], figures["breakdown"])
     speed.write(args.json, figures)
     if args.plot:
-        plot(args.plot, figures)
+        draw(drawing, args.plot, figures)
     return 0
 
 
@@ -229,13 +230,8 @@ def breakdown(args: argparse.Namespace) -> list[list[Any]]:
     return [[n, *(statistics.median(parts[kind][n]) for kind in parts)] for n in [*names, "total", "wall clock"]]
 
 
-def plot(path: Path, figures: dict[str, Any]) -> None:
+def draw(pyplot: Any, path: Path, figures: dict[str, Any]) -> None:
     """Rows, contexts and middles as one picture."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
     figure, (left, middle, right) = pyplot.subplots(1, 3, figsize=(13, 4))
     left.plot([r[0] for r in figures["rows"]], [r[1] for r in figures["rows"]], marker="o")
     left.set(title="a pass over rows", xlabel="rows", ylabel="ms")

@@ -11,35 +11,45 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from engine.cancellation import CancelToken
 from engine.core import Engine
 from engine.memory import Match, Memory, line_trust, mixture, rests_of_line
 from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.documents import Document
+from engine.recollection import Recollection
 from engine.sampler import Task, Writing
+from engine.scoring import Scorer
 from engine.types import CompleteRequest
 
 BUCKETS = ((0, 1), (2, 3), (4, 7), (8, 15), (16, 64))
 LINE_SEEDS = 4  # draws of cursors for the lines, which need no denoiser
+Pair = tuple[tuple[float, ...], bool]  # features, and whether it was right
 Floats = npt.NDArray[np.float64]
 
 
 def fit(e: Engine, workspaces: Sequence[Sequence[Document]], each: int, seed: int, console: Console) -> None:
     """Fit all weights by gradient ascent on the log-likelihood, print and use them."""
     positions: list[Position] = []
-    lines: list[tuple[tuple[float, ...], bool]] = []
-    answers: list[tuple[tuple[float, ...], bool]] = []
-    for documents in workspaces:
-        memory = remembered(e, documents)
+    lines: list[Pair] = []
+    answers: list[Pair] = []
+    read: list[Pair] = []
+    memories = [remembered(e, documents) for documents in workspaces]
+    for documents, memory in zip(workspaces, memories, strict=True):
         for draw in range(LINE_SEEDS):
             cases = line_cases(documents, 3 * each, seed + 2 + draw)
             lines += [pair for case in cases for pair in _lines(memory, case)]
         for case in line_cases(documents, each, seed + 1):
             positions += _positions(e, memory, case)
             answers += _answer(e, case)
-        memory.close()
     _fit_tokens(positions, console)
     line_trust.LINE = _fit_chance("LINE", lines, line_trust.LINE, console)
     line_trust.DENOISER = _fit_chance("DENOISER", answers, line_trust.DENOISER, console)
+    # What the denoiser adds is weighed beside the chances as just fitted, at cursors that these were not fitted on.
+    for documents, memory in zip(workspaces, memories, strict=True):
+        for case in line_cases(documents, 2 * each, seed + 2 + LINE_SEEDS):
+            read += _read(e, memory, case)
+        memory.close()
+    line_trust.READ = _fit_chance("READ", read, line_trust.READ, console)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +82,7 @@ def _fit_tokens(positions: Sequence[Position], console: Console) -> None:
     mixture.WEIGHTS = tuple(float(w) for w in weights)
 
 
-def _fit_chance(
-    name: str, pairs: Sequence[tuple[tuple[float, ...], bool]], weights: tuple[float, ...], console: Console
-) -> tuple[float, ...]:
+def _fit_chance(name: str, pairs: Sequence[Pair], weights: tuple[float, ...], console: Console) -> tuple[float, ...]:
     """Logistic regression of what was right: the mixture of a certain right and a certain wrong."""
     x, right = np.array([f for f, _ in pairs]), np.array([float(r) for _, r in pairs])
     fitted = maximise(x, 1.0 - right, right, np.array(weights))
@@ -99,14 +107,29 @@ def maximise(x: Floats, denoiser: Floats, memory: Floats, weights: Floats, round
     return np.asarray(w / scale)
 
 
-def _lines(memory: Memory, case: Case) -> Iterator[tuple[tuple[float, ...], bool]]:
+def _lines(memory: Memory, case: Case) -> Iterator[Pair]:
     """Every rest of the line that the memory offers at a cursor, and whether it is what stood there."""
     view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
     for line in rests_of_line(view, case.prefix, case.suffix):
         yield line_trust.features(line), line.text == case.middle.rstrip()
 
 
-def _answer(e: Engine, case: Case) -> Iterator[tuple[tuple[float, ...], bool]]:
+def _read(e: Engine, memory: Memory, case: Case) -> Iterator[Pair]:
+    """Every rest of the line that the denoiser reads at a cursor, and whether it is what stood there."""
+    view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
+    request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=False)
+    window = e.completer.windows.build(case.prefix, case.suffix)
+    recollection = Recollection(e.vocabulary, view, request, window, block=False)
+    candidates = recollection.candidates
+    readings = recollection.read(Scorer(e.denoiser, e.vocabulary), e.caches.get(window.ids), CancelToken())
+    if readings is None:
+        return
+    read = candidates[: len(readings.found)]
+    rows = line_trust.read_features([line.confidence for line in read], readings.logprobs, readings.best)
+    yield from zip(rows, (line.text == case.middle.rstrip() for line in read), strict=True)
+
+
+def _answer(e: Engine, case: Case) -> Iterator[Pair]:
     """The denoiser's own answer, if it has one, and whether it is what stood there."""
     request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=False)
     for item in e.run_complete(request).items:

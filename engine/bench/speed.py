@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from engine.denoiser import Denoiser
+from engine.errors import BadRequestError
 
 # Files of the standard library: on every machine, and not written for this project.
 MODULES = (
@@ -133,3 +134,15 @@ def percentile(values: list[float], share: float) -> float:
     """Nearest-rank percentile."""
     ordered = sorted(values)
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
+
+
+def pyplot() -> Any:
+    """matplotlib's, drawing to files; asked for before anything is measured. `BadRequestError` where it is missing."""
+    try:
+        import matplotlib
+    except ImportError:
+        raise BadRequestError("--plot needs matplotlib: pip install matplotlib") from None
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    return pyplot

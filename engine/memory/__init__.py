@@ -1,7 +1,16 @@
 """The workspace's memory: an unbounded n-gram model over the files of the project, mixed into the denoiser's own."""
 
 from engine.memory.index import Memory, View
-from engine.memory.line_trust import DRAFTED, LEAST, SURE, chance_of_denoiser, chance_of_line
+from engine.memory.line_trust import (
+    DRAFTED,
+    LEAST,
+    SURE,
+    SURE_READ,
+    WORTH_READING,
+    chance_of_denoiser,
+    chance_of_line,
+    chances_read,
+)
 from engine.memory.lines import Line, rests_of_line
 from engine.memory.match import Match
 from engine.memory.store import TokenStore
@@ -11,6 +20,8 @@ __all__ = [
     "DRAFTED",
     "LEAST",
     "SURE",
+    "SURE_READ",
+    "WORTH_READING",
     "Line",
     "Match",
     "Memory",
@@ -18,6 +29,7 @@ __all__ = [
     "View",
     "chance_of_denoiser",
     "chance_of_line",
+    "chances_read",
     "look_back",
     "rests_of_line",
 ]

@@ -6,6 +6,7 @@ import heapq
 import json
 import math
 import random
+import sys
 from pathlib import Path
 
 import pytest
@@ -126,3 +127,10 @@ def test_the_picture_is_drawn(tmp_path: Path):
     costs.write_text(json.dumps({"about": about, "breakdown": [["wall clock", 420.0, 80.0]]}))
     assert main(["bench", "capacity", "--cost", str(costs), "--plot", str(picture)]) == 0
     assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("command", [["capacity"], ["latency"]])
+def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(tmp_path, monkeypatch, capsys, command):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert main(["bench", *command, "--plot", str(tmp_path / "x.png")]) == 2
+    assert "pip install matplotlib" in capsys.readouterr().err

@@ -44,7 +44,8 @@ def test_a_draft_is_the_same_alone_and_among_others(denoiser, vocabulary, ids):
 
 
 def test_proposed_tokens_change_the_number_of_passes_not_the_draft(denoiser, vocabulary, ids):
-    with_copy, without = samples(vocabulary, 2), samples(vocabulary, 2)
+    # Greedy ones: a draw may turn on the rounding of keys in other slots.
+    with_copy, without = samples(vocabulary, 1), samples(vocabulary, 1)
     for branch in without:
         branch.copy = []
     quick, slow = batch(denoiser, vocabulary, ids), batch(denoiser, vocabulary, ids)

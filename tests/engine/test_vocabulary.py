@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,8 +37,40 @@ def test_a_cut_character_is_left_out():
     assert "\ufffd" not in VOCABULARY.decode(ids[:-1])
 
 
-@pytest.mark.parametrize("start", [b"ret", b"def", b" self", b"\n"])
-def test_spelling_finds_exactly_the_tokens_that_agree_with_a_start(start):
-    found = set(VOCABULARY.spelling(start).tolist())
-    expected = {i for i, b in enumerate(VOCABULARY.bytes) if b and (b.startswith(start) or start.startswith(b))}
-    assert found == expected
+@pytest.mark.parametrize("text", [b"ret", b"))", b" self", b"\n"])
+def test_a_text_begins_with_these_tokens_and_no_others(text):
+    assert set(VOCABULARY.beginnings(text)) == {i for i, b in enumerate(VOCABULARY.bytes) if b and text.startswith(b)}
+
+
+def test_what_stands_behind_a_cursor_is_among_the_spellings_of_the_piece_before_it():
+    code = Path(__file__).read_text()
+    found = []
+    for at in range(1, len(code)):
+        piece = VOCABULARY.last_piece(code[:at])
+        natural = VOCABULARY.encode(piece + code[at : at + 40])[0]
+        found.append(natural in VOCABULARY.spelling(piece.encode()))
+    # "vocab", before "ulary", begins with a "v" that only the whole word asks for: rare, and there are other spellings.
+    assert sum(found) > 0.98 * len(found)
+
+
+def test_no_token_crosses_the_border_before_the_last_piece():
+    code = Path(__file__).read_text()
+    for at in range(1, len(code), 7):
+        kept = code[: at - len(VOCABULARY.last_piece(code[:at]))]
+        ids = VOCABULARY.encode(kept)
+        assert VOCABULARY.encode(code[: at + 40])[: len(ids)] == ids
+
+
+def test_a_shorter_token_is_a_spelling_only_where_the_tokenizer_would_use_it():
+    found = {VOCABULARY.bytes[t] for t in VOCABULARY.spelling(b" collec")}
+    assert {b" collection", b" collect"} <= found
+    assert not {b" ", b" c", b" co"} & found
+
+
+def test_a_piece_too_long_to_be_one_is_none():
+    assert VOCABULARY.last_piece("x" * 1000) == ""
+    assert VOCABULARY.last_piece("") == ""
+
+
+def test_the_rest_of_a_cut_character_can_be_spelled():
+    assert len(VOCABULARY.spelling("中".encode()[1:]))

@@ -13,12 +13,12 @@ LONG = (ROOT / "engine" / "checkpoint.py").read_text() * 3
 
 
 def test_the_layout_is_suffix_prefix_middle():
-    ids = BUILDER.build("a = (", ")\n").ids
+    ids = BUILDER.build("a = 1", ")\n").ids
     assert ids == [
         RESERVED.suffix,
         *VOCABULARY.encode(")\n"),
         RESERVED.prefix,
-        *VOCABULARY.encode("a = ("),
+        *VOCABULARY.encode("a = 1"),
         RESERVED.middle,
     ]
 
@@ -56,8 +56,17 @@ def test_typing_leaves_all_but_the_last_tokens_of_the_window_in_place():
 def test_a_name_cut_by_the_cursor_is_healed():
     window = BUILDER.build("x = json.lo", "(handle)\n")
     assert window.heal == b"lo"
-    assert BUILDER.build("x = json.", "(handle)\n").heal == b""
-    assert BUILDER.build("x = retu", "").heal.decode().strip() != ""
+    assert BUILDER.build("x = retu", "").heal == b" retu"
+
+
+def test_a_bracket_at_the_cursor_is_healed_since_what_follows_may_join_it():
+    assert BUILDER.build("x = f(", "\n").heal == b"("
+    assert BUILDER.build("self._", "\n").heal == b"._"
+
+
+def test_what_nothing_can_join_is_not_healed():
+    assert BUILDER.build("x = 12", "\n").heal == b""
+    assert BUILDER.build("", "\n").heal == b""
 
 
 def test_crlf_and_emoji_and_emptiness_build_windows():

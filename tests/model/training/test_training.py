@@ -85,7 +85,7 @@ def test_going_on_is_the_same_run_as_never_having_stopped(train, tmp_path):
 
 
 def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path):
-    train(steps=14, rate=4e-3)
+    train(steps=40, rate=4e-3)
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     losses = [r["loss"]["masked context"] for r in records if "loss" in r]
     assert losses[-1] < losses[0] - 1.0
