@@ -42,8 +42,8 @@ class Recollection:
         self._window = window
         self._last: tuple[list[int], Match] = ([], Match())
         heal = window.heal.decode("utf-8", "replace")
-        self._heal = heal
         self._spelled = vocabulary.encode(heal + "x")[:-1]
+        self._tokens = {line.text: vocabulary.encode(heal + line.text) for line in self._lines}
 
     @property
     def candidates(self) -> list[Completion]:
@@ -71,7 +71,7 @@ class Recollection:
         """The tokens of the likeliest lines, as many as one pass reads."""
         middles: list[list[int]] = []
         for line in self._lines:
-            middles.append(self._vocabulary.encode(self._heal + line.text))
+            middles.append(self._tokens[line.text])
             if sum(map(len, middles)) > READ_ROWS:
                 return middles[:-1]
         return middles
@@ -86,7 +86,7 @@ class Recollection:
     def propose(self, known: list[int]) -> list[int]:
         """Drafts that cost no noise: a remembered line, what healing will most likely spell, a match, the window."""
         written = known[len(self._window.ids) :]
-        whole = (self._vocabulary.encode(self._heal + line.text) for line in self._lines if line.confidence >= DRAFTED)
+        whole = (self._tokens[line.text] for line in self._lines if line.confidence >= DRAFTED)
         if line := next((t[len(written) :] for t in whole if t[: len(written)] == written), []):
             return line
         heal = self._window.heal if not written else b""

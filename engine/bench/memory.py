@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     workspaces = {k: v for k, v in _by_package(documents).items() if len(v) >= SMALLEST}
     packages = sorted({documents[0].package for documents in workspaces.values()})
     fitting = set(packages[::2]) if args.fit or args.unfitted else set()
-    console = Console()
+    console = Console(width=max(Console().width, 130))
     with engine.load("auto", memory=False, model=args.model) as e:
         if args.fit:
             fit(e, [w for _, w in sorted(workspaces.items()) if w[0].package in fitting], args.each, args.seed, console)

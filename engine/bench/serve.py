@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
         table.add_row(*(f"{value:,}" for value in row.values()))
-    Console().print(table)
+    Console(width=max(Console().width, 130)).print(table)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     return 0

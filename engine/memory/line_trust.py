@@ -13,13 +13,13 @@ from collections.abc import Sequence
 from engine.memory.lines import Line
 
 FEATURES = "bias length count this_file folder follows agrees share longest characters whole punctuation".split()
-LINE: tuple[float, ...] = (-3.76, 0.32, 0.64, 0.19, 0.33, 0.95, 0.27, 4.21, 0.42, -0.96, -0.20, -1.72)
+LINE: tuple[float, ...] = (-3.79, 0.32, 0.62, 0.19, 0.34, 1.00, 0.30, 4.17, 0.36, -0.94, -0.20, -1.68)
 READ_FEATURES = "bias odds lead nats nats_a_token end regret greedy tokens margin".split()
-READ: tuple[float, ...] = (0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-DENOISER: tuple[float, ...] = (-2.41, 1.05)
-SURE = 0.6  # the chance from which on the denoiser is not asked
-SURE_READ = 0.6  # likewise where it has read the line
-WORTH_READING = 0.03  # and under which it need not read the line
+READ: tuple[float, ...] = (1.00, 0.99, -0.08, -0.23, 0.42, 0.18, -0.66, 1.82, 0.07, -0.16)
+DENOISER: tuple[float, ...] = (-2.72, 1.18)
+SURE = 0.75  # the chance from which on the denoiser is not asked
+SURE_READ = 0.6  # and where it has read the line, from which on it need not write
+WORTH_READING = 0.1  # and under which it need not read the line
 LEAST = 0.1  # and under which a line is not worth showing, even where the denoiser has nothing to say
 DRAFTED = 0.25  # and from which on it is verified first
 

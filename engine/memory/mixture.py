@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from engine.memory.match import Match
 
 FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees")
-WEIGHTS: tuple[float, ...] = (-7.12, 0.56, 0.22, 0.36, 2.86, 0.84, 0.06, 0.57, 1.27)
+WEIGHTS: tuple[float, ...] = (-6.87, 0.55, 0.05, 0.34, 2.95, 0.78, -0.17, 0.42, 1.50)
 
 
 def features(match: Match, doubt: float) -> tuple[float, ...]:

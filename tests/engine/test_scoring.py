@@ -18,7 +18,7 @@ MIDDLES = ("width", "width, height", "self.width")
 
 @pytest.fixture(scope="module")
 def ids(vocabulary, checkpoint) -> list[int]:
-    return WindowBuilder(vocabulary, checkpoint.config.reserved).build(PREFIX, SUFFIX).ids
+    return WindowBuilder(vocabulary, checkpoint.config.reserved).build(PREFIX, SUFFIX, heal=False).ids
 
 
 def alone(denoiser, ids: list[int], behind: list[int]) -> list[float]:
@@ -56,3 +56,17 @@ def test_candidates_are_scored_together_as_alone(denoiser, vocabulary, ids):
     for middle, score in zip(middles, scores, strict=True):
         *read, _ = alone(denoiser, ids, [*middle, denoiser.config.reserved.end])
         assert score == pytest.approx(sum(read), abs=ROUNDING)
+
+
+def test_what_spells_the_healed_name_again_is_read_among_what_may(denoiser, vocabulary, checkpoint):
+    window = WindowBuilder(vocabulary, checkpoint.config.reserved).build("import collections\n\nx = collec", "\n")
+    middle = vocabulary.encode(window.heal.decode() + "tions.deque()")
+    scorer = Scorer(denoiser, vocabulary)
+    healed, plain = (
+        scorer.read(denoiser.new_cache(), window.ids, [middle], CancelToken(), heal).found[0]
+        for heal in (window.heal, b"")
+    )
+    assert len(healed.logprobs) == len(healed.best) == len(middle) + 1
+    assert healed.logprobs[0] > plain.logprobs[0], "what cannot come has no part"
+    assert healed.logprobs[1:] == plain.logprobs[1:]
+    assert all(p <= b + 1e-5 for p, b in zip(healed.logprobs, healed.best, strict=True))

@@ -7,9 +7,11 @@ from dataclasses import replace
 
 import pytest
 
+from engine.cancellation import CancelToken
 from engine.core import Engine
-from engine.memory import Line, Memory, chance_of_denoiser, chance_of_line, rests_of_line
-from engine.recollection import likelier
+from engine.memory import Line, Memory, chance_of_denoiser, chance_of_line, chances_read, rests_of_line
+from engine.recollection import READ_ROWS, Recollection, likelier
+from engine.scoring import Scorer
 from engine.types import CompleteRequest, Completion
 from engine.vocabulary import Vocabulary
 
@@ -112,6 +114,20 @@ def test_the_likelier_answer_is_suggested_first():
     assert likelier(Completion("", 0.0, 0, 5), None) == []
 
 
+READ = [[-0.1, -0.1, -0.5], [-0.1, -4.0, -0.5]]
+BEST = [[-0.1, -0.1, -0.5], [-0.1, -0.2, -0.5]]
+
+
+def test_of_two_lines_that_the_memory_holds_for_alike_the_denoiser_prefers_the_one_that_it_would_write():
+    likely, unlikely = chances_read([0.4, 0.4], READ, BEST)
+    assert likely > 0.4 > unlikely
+
+
+def test_a_line_likelier_to_the_memory_stays_likelier_where_the_denoiser_reads_both_alike():
+    more, less = chances_read([0.6, 0.1], READ[:1] * 2, BEST[:1] * 2)
+    assert more > less
+
+
 @pytest.fixture
 def with_memory(engine: Engine, memory: Memory) -> Iterator[Engine]:
     engine.completer.memory = memory
@@ -126,6 +142,34 @@ def test_a_sure_line_is_suggested_without_a_pass(with_memory, memory):
     assert [i.text for i in answer.items] == [REST]
     assert answer.steps == 0
     assert memory.stats()["memory_lines_taken"] == memory.stats()["memory_lines"] == 1
+
+
+def test_lines_are_read_in_one_pass_and_stay_the_same_but_for_their_chance(with_memory, memory):
+    for name in ("rows", "stock", "debts", "losses"):
+        memory.remember(f"shop/{name}.py", LEDGER.replace("(region, limit=42)", f"({name}, limit=1234567890)"))
+    view = memory.view("python", "shop/new.py", CALL, "\n", 0)
+    request = CompleteRequest(CALL, "\n", "python", "shop/new.py")
+    window = with_memory.completer.windows.build(CALL, "\n")
+    recollection = Recollection(with_memory.vocabulary, view, request, window, block=False)
+    before = recollection.candidates
+    scorer = Scorer(with_memory.denoiser, with_memory.vocabulary)
+    readings = recollection.read(scorer, with_memory.caches.get(window.ids), CancelToken())
+    assert readings is not None
+    assert readings.steps == 1
+    read = before[: len(readings.found)]
+    assert len(read) >= 2
+    assert {line.text for line in recollection.candidates} == {line.text for line in read}
+    chances = [line.confidence for line in recollection.candidates]
+    assert chances == sorted(chances, reverse=True)
+    assert sum(len(reading.logprobs) - 1 for reading in readings.found) <= READ_ROWS
+
+
+def test_where_the_memory_has_no_line_nothing_is_read(with_memory, vocabulary):
+    request = CompleteRequest("x = ", "\n", "python")
+    window = with_memory.completer.windows.build("x = ", "\n")
+    recollection = Recollection(vocabulary, None, request, window, block=False)
+    scorer = Scorer(with_memory.denoiser, vocabulary)
+    assert recollection.read(scorer, with_memory.caches.get(window.ids), CancelToken()) is None
 
 
 def test_the_denoiser_is_asked_as_well_where_alternatives_are(with_memory):
