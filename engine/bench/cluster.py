@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         others = routers if args.replicas > 1 else routers[1:]
         settings += [Setting(args.replicas, router, args.editors, args.caches, args.lanes) for router in others]
         rows = [measure(setting, args) for setting in settings]
-        Console().print(_table(rows))
+        Console(width=max(Console().width, 130)).print(_table(rows))
         if alone > 1:
             ratio = rows[1]["per_engine_second"] / max(rows[0]["per_engine_second"], 1e-9)
             print(
