@@ -18,7 +18,8 @@ LINE = "        return self.ledger.settle(customer, amount, currency=self.home_c
 def repository(tmp_path: Path) -> Path:
     subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
     (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "near.py").write_text("class A:\n    def pay(self, customer, amount):\n" + LINE)
+    payers = (f"class {name}:\n    def pay(self, customer, amount):\n{LINE}\n\n" for name in "ACDE")
+    (tmp_path / "shop" / "near.py").write_text("".join(payers))
     (tmp_path / "far.py").write_text("far = 1\n")
     (tmp_path / "ignored.py").write_text("canary_ignored = 1\n")
     (tmp_path / "secrets.py").write_text("canary_secret = 1\n")
@@ -48,7 +49,8 @@ def test_outside_of_a_repository_it_is_the_files_beside(tmp_path, monkeypatch):
 
 
 def test_the_nearest_files_are_taken_while_there_is_room(repository, monkeypatch):
-    monkeypatch.setattr(project, "CHARACTERS", len(LINE) + 50)
+    near = repository / "shop" / "near.py"
+    monkeypatch.setattr(project, "CHARACTERS", len(near.read_text()) + 1)
     assert [Path(p).name for p, _ in project.around(repository / "shop" / "here.py")] == ["near.py"]
 
 
