@@ -23,6 +23,7 @@ import engine
 from engine.bench.memory_fit import BUCKETS, fit, remembered
 from engine.core import Engine
 from engine.denoiser import Denoiser
+from engine.errors import BadRequestError
 from engine.memory import View, chance_of_line, rests_of_line
 from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.documents import DEV, Document, read_documents
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dev", type=Path, default=DEV, help=f"held-out files (default {DEV})")
     parser.add_argument("--each", type=int, default=20, help="cursors in each package (default 20)")
     parser.add_argument("--kind", choices=KINDS, default="line", help="the rest of a line, inside of one, or a block")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default="0", metavar="N,N,…", help="draws of cursors, reported together (default 0)")
     parser.add_argument(
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
     )
@@ -50,16 +51,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the tables; exit 0."""
-    documents = read_documents(args.dev, seed=args.seed)
-    workspaces = {k: v for k, v in _by_package(documents).items() if len(v) >= SMALLEST}
-    packages = sorted({documents[0].package for documents in workspaces.values()})
+    try:
+        seeds = [int(text) for text in args.seed.split(",")]
+    except ValueError:
+        raise BadRequestError(f"--seed takes whole numbers with commas between, not {args.seed!r}") from None
+    draws = [(seed, _workspaces(args.dev, seed)) for seed in seeds]
+    packages = sorted({w[0].package for _, workspaces in draws for w in workspaces})
     fitting = set(packages[::2]) if args.fit or args.unfitted else set()
     console = Console(width=max(Console().width, 130))
     with engine.load("auto", memory=False, model=args.model) as e:
         if args.fit:
-            fit(e, [w for _, w in sorted(workspaces.items()) if w[0].package in fitting], args.each, args.seed, console)
-        reporting = [w for _, w in sorted(workspaces.items()) if w[0].package not in fitting]
-        rows = [r for w in reporting for r in compare(e, w, args)]
+            seed, workspaces = draws[0]
+            fit(e, [w for w in workspaces if w[0].package in fitting], args.each, seed, console)
+        reporting = [(seed, w) for seed, workspaces in draws for w in workspaces if w[0].package not in fitting]
+        rows = [r for seed, w in reporting for r in compare(e, w, args.kind, args.each, seed)]
         pass_ms = one_pass(e.denoiser)
     report(console, rows, f"{args.kind}, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
     calibration(console, rows)
@@ -92,10 +97,10 @@ class Row:
     chance: float
 
 
-def compare(e: Engine, documents: Sequence[Document], args: argparse.Namespace) -> Iterator[Row]:
+def compare(e: Engine, documents: Sequence[Document], kind: str, each: int, seed: int) -> Iterator[Row]:
     """Complete every cursor of a workspace with and without its memory, in turns."""
     memory = remembered(e, documents)
-    for i, case in enumerate(build_cases(documents, {args.kind: CUTTERS[args.kind]}, args.each, args.seed)):
+    for i, case in enumerate(build_cases(documents, {kind: CUTTERS[kind]}, each, seed)):
         request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=case.kind == "block")
         view = memory.view(case.language, case.path, case.prefix, case.suffix, -1)
         text, chance = _line(view, case)
@@ -205,11 +210,12 @@ def one_pass(denoiser: Denoiser) -> float:
     return sorted(times)[len(times) // 2]
 
 
-def _by_package(documents: Sequence[Document]) -> dict[str, list[Document]]:
+def _workspaces(dev: Path, seed: int) -> list[list[Document]]:
+    """Packages with enough files to be workspaces, by name and language."""
     groups: dict[str, list[Document]] = defaultdict(list)
-    for document in documents:
+    for document in read_documents(dev, seed=seed):
         groups[f"{document.package} ({document.language})"].append(document)
-    return groups
+    return [group for _, group in sorted(groups.items()) if len(group) >= SMALLEST]
 
 
 def _mean(values: Iterable[float]) -> float:
