@@ -39,10 +39,13 @@ class Team:
     def __enter__(self) -> Self:
         import ray
         from ray import serve
+        from ray._common.utils import get_default_ray_temp_dir
         from ray.cluster_utils import Cluster
 
         from engine.cluster.app import LOGGING
 
+        # Ray's test cluster notes its address there, whatever its own folder is, and does not make it.
+        Path(get_default_ray_temp_dir()).mkdir(parents=True, exist_ok=True)
         node = {"num_cpus": 3, "object_store_memory": 80_000_000, "include_dashboard": False}
         self.cluster = Cluster(initialize_head=True, head_node_args=node | {"temp_dir": str(self.folder / "ray")})
         self.workers = [

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.cluster
 
 def bench(model: Path, out: Path, *words: str) -> list[dict[str, float]]:
     full = [sys.executable, "-m", "engine.cli.main", "bench", "cluster", "--model", str(model), "--json", str(out)]
-    done = subprocess.run([*full, *words], capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run([*full, *words], capture_output=True, text=True, timeout=480, check=False)
     assert done.returncode == 0, done.stderr
     rows: list[dict[str, float]] = json.loads(out.read_text())
     return rows
