@@ -76,6 +76,12 @@ class Prediction:
         on_device: Floats | None = self._outputs.get("entropy")
         return HostEntropies(self.logits, self.base) if on_device is None else on_device
 
+    def base_among(self, row: int, tokens: Array) -> float:
+        """The log of the sum of e^logit over some tokens: what `base` is over all of them."""
+        logits = self.logits[row, tokens]
+        top = float(logits.max())
+        return top + float(np.log(np.exp(logits - top).sum()))
+
     def logprob(self, row: int, token: int) -> float:
         """The log-probability of one token at one row."""
         if token == self.end:

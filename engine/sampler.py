@@ -216,8 +216,7 @@ class Writing:
         if heal:
             allowed = self.vocabulary.spelling(heal)
             logits = prediction.logits[row, allowed]
-            top = float(logits.max())
-            base = top + float(np.log(np.exp(logits - top).sum()))
+            base = prediction.base_among(row, allowed)
             ids = allowed[np.argsort(-logits, kind="stable")[:TOP]].tolist()
             mixture = replace(mixture, match=mixture.match.among(set(allowed.tolist()))) if remembered else mixture
             remembered = [*mixture.match.chances]
@@ -239,9 +238,7 @@ class Writing:
     def _follow_logprob(self, prediction: Prediction, row: int, mixture: Mixture) -> float:
         if not self.task.follow.size:
             return -math.inf
-        logits = prediction.logits[row, self.task.follow]
-        top = float(logits.max())
-        logprob = top + math.log(float(np.exp(logits - top).sum())) - float(prediction.base[row])
+        logprob = prediction.base_among(row, self.task.follow) - float(prediction.base[row])
         return mixture.logprob(logprob, *self.task.follow.tolist()) if mixture.part else logprob
 
     def write(self, choice: Choice) -> bool:

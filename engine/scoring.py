@@ -110,9 +110,10 @@ class Scorer:
         for row, token in zip(rows, tokens, strict=True):
             logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])
             if heal:
-                logits = prediction.logits[row, self.vocabulary.spelling(heal)]
-                base = float(np.logaddexp.reduce(logits))
-                logprob, likeliest = float(prediction.logits[row, token]) - base, float(logits.max()) - base
+                allowed = self.vocabulary.spelling(heal)
+                base = prediction.base_among(row, allowed)
+                logprob = float(prediction.logits[row, token]) - base
+                likeliest = float(prediction.logits[row, allowed].max()) - base
                 heal = heal[len(self.vocabulary.bytes[token]) :]
             logprobs.append(logprob)
             best.append(likeliest)

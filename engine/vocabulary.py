@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import bisect
 import json
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +44,7 @@ class Vocabulary:
         except (OSError, KeyError, TypeError, ValueError) as damage:
             raise ModelError(f"{tokenizer_file} is not a byte-level BPE tokenizer: {damage}") from None
         alphabet = _byte_alphabet()
-        self._spelling: dict[bytes, npt.NDArray[np.int64]] = {}
+        self._spellings = lru_cache(SPELLINGS)(self._spell)
         self.size = max(spelled.values()) + 1
         self.bytes: list[bytes] = [b""] * self.size
         for token, index in spelled.items():
@@ -112,12 +112,7 @@ class Vocabulary:
         They begin with `start` themselves, or are what the tokenizer begins with when `start` and one more character
         are spelled together; other tokens that `start` begins with would take chance from those that can come.
         """
-        found = self._spelling.get(start)
-        if found is None:
-            if len(self._spelling) >= SPELLINGS:
-                self._spelling.clear()
-            found = self._spelling[start] = self._spell(start)
-        return found
+        return self._spellings(start)
 
     def _spell(self, start: bytes) -> npt.NDArray[np.int64]:
         spelled, ids = self._sorted

@@ -153,8 +153,7 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
         if heal:
             allowed = e.vocabulary.spelling(heal)
             match = match.among(set(allowed.tolist()))
-            logits = prediction.logits[i, allowed]
-            logprob = float(prediction.logits[i, token]) - float(np.logaddexp.reduce(logits))
+            logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
             heal = heal[len(e.vocabulary.bytes[token]) :]
         if not match.chances:
             continue
