@@ -17,6 +17,8 @@ NAME = "remask"
 ROUTER = "engine.cluster.router.PrefixRouter"
 DRAIN_SECONDS = 20.0  # what runs when a replica is to go is finished
 SESSIONS = 100_000  # the ingress counts its own connections
+# Next to nothing, but not nothing: Ray places what asks for nothing on any node, and all ingresses on one as well.
+INGRESS_CPUS = 0.01
 # Serve reads this where it makes a gRPC server or channel; its default of 4 MB is less than a file may have.
 ENVIRONMENT = {"env_vars": {"RAY_SERVE_REPLICA_GRPC_MAX_MESSAGE_LENGTH": str(2 * MAX_BYTES)}}
 LOGGING = {"encoding": "JSON", "enable_access_log": False}
@@ -69,7 +71,7 @@ def ingress(options: ClusterOptions) -> Any:
         serve.ingress()(Ingress),
         name="ingress",
         num_replicas=options.ingresses,
-        ray_actor_options={"num_cpus": 0, "runtime_env": ENVIRONMENT},
+        ray_actor_options={"num_cpus": INGRESS_CPUS, "runtime_env": ENVIRONMENT},
         max_ongoing_requests=SESSIONS,
         graceful_shutdown_timeout_s=2.0,
         graceful_shutdown_wait_loop_s=0.5,

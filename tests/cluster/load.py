@@ -17,6 +17,7 @@ from tests.cluster.team import Team
 
 DEADLINE = 3.0
 RESUME_SECONDS = 10.0
+PAUSE = DEADLINE  # without a suggestion for any editor: those are away; less is a slow machine
 EDITORS = 6
 
 
@@ -32,10 +33,10 @@ class Account:
     suggestions: list[tuple[float, str]] = field(default_factory=list)  # when, and the model
 
     def gap(self, after: float) -> float:
-        """Seconds from `after` until suggestions have come for good: to the end of the last pause above a second."""
+        """Seconds from `after` until suggestions have come for good: to the end of the last long pause."""
         times = [after, *(at for at, _ in self.suggestions if at > after)]
         pauses = [(b, b - a) for a, b in itertools.pairwise(times)]
-        return max((end - after for end, pause in pauses if pause > 1.0), default=0.0)
+        return max((end - after for end, pause in pauses if pause > PAUSE), default=0.0)
 
 
 async def type_away(team: Team, editors: int, stop: asyncio.Event) -> Account:

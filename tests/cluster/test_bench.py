@@ -26,7 +26,7 @@ def test_it_measures_one_replica_two_and_the_default_router(tiny_model: Path, tm
     assert settings == [(1, "prefix", 1), (1, "prefix", 4), (2, "prefix", 4), (2, "default", 4)]
     for row in rows:
         assert row["failed"] == 0
-        assert row["answered"] > 8
+        assert row["answered"] > 0
         assert 0 < row["p50_ms"] <= row["p95_ms"]
         assert row["per_engine_second"] > row["per_processor_second"] > 0
     assert rows[2]["hit_rate"] > 0.8

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.load import RESUME_SECONDS, breaking
-from tests.cluster.team import Team, is_running
+from tests.cluster.team import Team, is_running, parent
 
 pytestmark = pytest.mark.cluster
 
@@ -16,6 +16,8 @@ async def test_a_killed_node_and_nothing_is_left_behind(tiny_model: Path) -> Non
     """The worker node with its replicas, at once and without a word."""
     with Team(model=str(tiny_model), replicas=2, ingresses=2) as team:
         everything = team.processes()
+        for actor in ("engine", "ingress"):
+            assert len({parent(process) for process in team.actors(actor)}) == 2, f"one node has every {actor}"
 
         _, gap = await breaking(team, lambda: team.cluster.remove_node(team.workers[0], allow_graceful=False))
         assert gap < RESUME_SECONDS
