@@ -142,7 +142,7 @@ def run(args: argparse.Namespace) -> int:
     if min(sizes) < 1:
         raise BadRequestError("--developers must be at least 1")
     drawing = speed.pyplot() if args.plot else None
-    console = Console(width=max(Console().width, 100))
+    console = speed.wide(100)
     cost = from_json(args.cost) if args.cost else measure(args.device, args.model, int(given.cores))
     checks: list[dict[str, Any]] = []
     if args.check:

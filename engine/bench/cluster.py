@@ -28,9 +28,9 @@ from typing import Any
 
 import msgpack
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from engine.bench import speed
 from engine.bench.processes import Use, free_port, use_by_part
 from engine.bench.serve import HOLE, MODULES
 from engine.cluster.options import ROUTERS, ClusterOptions
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
         others = routers if args.replicas > 1 else routers[1:]
         settings += [Setting(args.replicas, router, args.editors, args.caches, args.lanes) for router in others]
         rows = [measure(setting, args) for setting in settings]
-        Console(width=max(Console().width, 130)).print(_table(rows))
+        speed.wide().print(_table(rows))
         if alone > 1:
             ratio = rows[1]["per_engine_second"] / max(rows[0]["per_engine_second"], 1e-9)
             print(

@@ -20,9 +20,9 @@ from rich.console import Console
 from rich.table import Table
 
 import engine
+from engine.bench import speed
 from engine.bench.memory_fit import BUCKETS, fit, remembered
 from engine.core import Engine
-from engine.denoiser import Denoiser
 from engine.errors import BadRequestError
 from engine.memory import View, chance_of_line, rests_of_line
 from engine.model.evaluation.cases import CUTTERS, Case, build_cases
@@ -58,14 +58,14 @@ def run(args: argparse.Namespace) -> int:
     draws = [(seed, _workspaces(args.dev, seed)) for seed in seeds]
     packages = sorted({w[0].package for _, workspaces in draws for w in workspaces})
     fitting = set(packages[::2]) if args.fit or args.unfitted else set()
-    console = Console(width=max(Console().width, 130))
+    console = speed.wide()
     with engine.load("auto", memory=False, model=args.model) as e:
         if args.fit:
             seed, workspaces = draws[0]
             fit(e, [w for w in workspaces if w[0].package in fitting], args.each, seed, console)
         reporting = [(seed, w) for seed, workspaces in draws for w in workspaces if w[0].package not in fitting]
         rows = [r for seed, w in reporting for r in compare(e, w, args.kind, args.each, seed)]
-        pass_ms = one_pass(e.denoiser)
+        pass_ms = speed.one_row_ms(e.denoiser)
     report(console, rows, f"{args.kind}, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
     calibration(console, rows)
     if args.json:
@@ -196,18 +196,6 @@ def calibration(console: Console, rows: Sequence[Row]) -> None:
                 f"{_mean(r.without.exact for r in group):.2f}",
             )
     console.print(table)
-
-
-def one_pass(denoiser: Denoiser) -> float:
-    """The median milliseconds of a K = 1 forward pass behind 448 tokens."""
-    cache = denoiser.new_cache()
-    denoiser.causal(cache, [denoiser.config.reserved.suffix] * 448, 0, [0])
-    times = []
-    for _ in range(15):
-        started = time.perf_counter()
-        denoiser.causal(cache, [0], 448, [0])
-        times.append((time.perf_counter() - started) * 1e3)
-    return sorted(times)[len(times) // 2]
 
 
 def _workspaces(dev: Path, seed: int) -> list[list[Document]]:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import engine
-from engine.bench.memory import one_pass
+from engine.bench import speed
 from engine.core import Engine
 from engine.memory import Memory, rests_of_line
 from engine.memory.index import step_back
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the table; exit 0."""
     give_back_freed_memory()  # as the engine process does
     with engine.load("auto", memory=False) as e:
-        pass_ms = one_pass(e.denoiser)
+        pass_ms = speed.one_row_ms(e.denoiser)
         requests = list(_requests())
         for request in requests:
             e.run_complete(request)

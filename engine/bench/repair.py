@@ -13,11 +13,11 @@ import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 import engine
 import grammars
+from engine.bench import speed
 from engine.bench.repair_cases import (
     BY_HAND,
     Case,
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the tables and write the outcomes as JSON; exit 1 when a promise was broken."""
     if args.fit:
         return fit(args.language or LANGUAGES, args)
-    console = Console(width=150)
+    console = speed.wide(150)
     outcomes: list[Outcome] = []
     touched: list[str] = []
     with engine.load(args.device, memory=False, model=args.model) as e:

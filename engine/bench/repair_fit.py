@@ -12,10 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from rich.console import Console
 from rich.table import Table
 
 import engine
+from engine.bench import speed
 from engine.bench.repair_cases import Case, same_tokens, single_cases
 from engine.cancellation import CancelToken
 from engine.core import Engine
@@ -49,7 +49,7 @@ class Choice:
 
 def fit(languages: Sequence[str], args: argparse.Namespace) -> int:
     """Print what the best weighings restore, beside the one in use, cost alone, and what a perfect judge would."""
-    console = Console(width=120)
+    console = speed.wide(120)
     choices: list[Choice] = []
     with engine.load(args.device, memory=False, model=args.model) as e:
         for language in languages:

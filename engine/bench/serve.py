@@ -23,9 +23,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
+from engine.bench import speed
 from engine.errors import CancelledError
 from engine.service.client import EngineClient, EngineOptions
 from engine.service.control import stop_engines
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         table.add_column(name.replace("_", " "), justify="right")
     for row in rows:
         table.add_row(*(f"{value:,}" for value in row.values()))
-    Console(width=max(Console().width, 130)).print(table)
+    speed.wide().print(table)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1))
     return 0

@@ -108,6 +108,11 @@ def facts(denoiser: Denoiser) -> dict[str, Any]:
     }
 
 
+def wide(columns: int = 130) -> Console:
+    """A console that keeps the lines of a table of so many columns whole, piped into a file as well."""
+    return Console(width=max(Console().width, columns))
+
+
 def show(console: Console, title: str, about: dict[str, Any], columns: list[str], rows: list[list[Any]]) -> None:
     """A table under a title that names model, device and the K = 1 pass."""
     line = (
