@@ -96,7 +96,7 @@ class RewriteSettings:
 
 @dataclass(frozen=True, slots=True)
 class MemorySettings:
-    """What the engine remembers of the workspace, in RAM only."""
+    """What the engine remembers of the workspace."""
 
     enable: bool = _setting(True, "Let what is written elsewhere in the workspace inform suggestions.")
     workspace: bool = _setting(True, "Read the workspace's files, not only those that are open.")

@@ -1,4 +1,4 @@
--- :Remask {pause|resume|restart|stats|fix|health}
+-- :Remask {pause|resume|restart|stats|source|fix|health}
 if vim.g.loaded_remask then
   return
 end

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { codeServerEntry, findChromium, findPython, nodeBinary } from "../../../scripts/paths.mjs";
 
-/** Why the suite cannot run here; null when it can. With `REMASK_E2E=required` (CI) a lack is an error instead. */
+/** Why the suite cannot run here; null when it can. With `REMASK_E2E=required` a lack is an error instead. */
 export function lacking(): string | null {
   const lacks: string[] = [];
   if (!existsSync(nodeBinary) || !existsSync(codeServerEntry)) {
