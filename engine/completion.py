@@ -97,7 +97,7 @@ class Completer:
         if remembered is not None and remembered.confidence >= SURE and request.alternatives == 1:
             return self._remembered(remembered, window, None, clock)
         cache = self.caches.get(window.ids)
-        readings = memory.read(Scorer(self.denoise.denoiser, self.vocabulary), cache, cancel)
+        readings = memory.read(Scorer(self.denoise.denoiser, self.vocabulary), cache, cancel, request.deadline)
         if readings is not None:
             clock.lap("denoise", minus=readings.prefill_ms)
             clock.add("prefill", readings.prefill_ms)
@@ -118,7 +118,9 @@ class Completer:
         )
         greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1)), clock)
         best = self._best(spot, cache, task, greedy, clock)
-        steps = best.steps + (readings.steps if readings is not None else 0)
+        if readings is not None:
+            best = replace(best, steps=best.steps + readings.steps)
+        steps = best.steps
         items = likelier(best, remembered)[: max(request.alternatives, 1)]
         self._count(remembered, items[0] if items else None)
         for token in self._rivals(greedy, request):
@@ -337,7 +339,7 @@ class Completer:
     def _suspects(
         self, window: Window, tokens: list[int], spans: list[tuple[int, int]], widen: int, limit: int
     ) -> set[int]:
-        """Indices of the tokens under `spans`, `widen` more on either side."""
+        """Indices of the tokens under `spans`, `widen` more on either side; what healing spelled again stays."""
         starts = [len(self.text(window, tokens[:n])) for n in range(len(tokens) + 1)]
         hit = {
             i
@@ -345,7 +347,8 @@ class Completer:
             if starts[i] < limit and any(starts[i] < b and starts[i + 1] > a for a, b in spans)
         }
         wide = {j for i in hit for j in range(i - widen, i + widen + 1)}
-        return {j for j in wide if 0 <= j < len(tokens)} or set(range(len(tokens)))
+        free = range(self._spelled(window, tokens), len(tokens))
+        return wide & set(free) or set(free)
 
     def _as_completion(self, spot: Spot, end: End, draft: Draft, steps: int) -> Completion:
         """An end with its confidence: the geometric mean of its tokens' probabilities and of that of ending there."""

@@ -46,35 +46,37 @@ class Recollection:
         self._tokens = {line.text: vocabulary.encode(heal + line.text) for line in self._lines}
 
     @property
-    def candidates(self) -> list[Completion]:
-        """All rests of the line that the denoiser may be asked to read, likeliest first."""
-        return self._lines
-
-    @property
     def lines(self) -> list[Completion]:
         """The rests of the line that are worth showing, likeliest first, with their chance as confidence."""
         return [line for line in self._lines if line.confidence >= LEAST]
 
-    def read(self, scorer: Scorer, cache: Cache, cancel: CancelToken) -> Readings | None:
-        """Let the denoiser read the likeliest lines, in one pass, and weigh them anew; None when there is none."""
-        middles = self._to_read()
-        if not middles:
+    def read(self, scorer: Scorer, cache: Cache, cancel: CancelToken, deadline: float | None = None) -> Readings | None:
+        """Let the denoiser read the likeliest lines, in one pass, and weigh them anew.
+
+        None when there is none, or no time left for it.
+        """
+        read = self.to_read()
+        if not read:
             return None
-        readings = scorer.read(cache, self._window.ids, middles, cancel, self._window.heal)
-        read = self._lines[: len(middles)]
+        middles = [self._tokens[line.text] for line in read]
+        readings = scorer.read(cache, self._window.ids, middles, cancel, self._window.heal, deadline)
+        if len(readings.found) < len(read):
+            return None
         chances = chances_read([line.confidence for line in read], readings.logprobs, readings.best)
-        read = [replace(line, confidence=round(c, 4)) for line, c in zip(read, chances, strict=True)]
-        self._lines = sorted(read, key=lambda line: -line.confidence)
+        weighed = [replace(line, confidence=round(c, 4)) for line, c in zip(read, chances, strict=True)]
+        unread = [line for line in self._lines if line not in read]
+        self._lines = sorted([*weighed, *unread], key=lambda line: -line.confidence)
         return readings
 
-    def _to_read(self) -> list[list[int]]:
-        """The tokens of the likeliest lines, as many as one pass reads."""
-        middles: list[list[int]] = []
+    def to_read(self) -> list[Completion]:
+        """The likeliest rests of the line that one pass has rows for, likeliest first."""
+        chosen: list[Completion] = []
+        room = READ_ROWS
         for line in self._lines:
-            middles.append(self._tokens[line.text])
-            if sum(map(len, middles)) > READ_ROWS:
-                return middles[:-1]
-        return middles
+            if (rows := len(self._tokens[line.text])) <= room:
+                chosen.append(line)
+                room -= rows
+        return chosen
 
     def _recall(self, known: list[int]) -> Match:
         """The match behind `known`, the window included; asked twice, it answers from its last look-up."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -180,14 +180,18 @@ class Writing:
 
     def choose(self, prediction: Prediction, row: int) -> Choice:
         """The best next token at a row, within what healing, `first` and `least` allow."""
-        mixture = self._mixture(prediction, row, self.known)
+        mixture = self._mixture(prediction, row, self.known, self.heal)
         ranked = self._ranked(prediction, row, mixture, self.heal)
         choice = self._pick(prediction, row, mixture, ranked, len(self.middle) < self.task.least)
-        # Alternatives part at the first token that says something: other spellings of white space are none.
-        if self.branch is None and (choice.token == self.end or self.vocabulary.bytes[choice.token].strip()):
+        # Alternatives part at the first token that says something: other spellings of white space are none, and what
+        # healing asks for is none.
+        if self.branch is None and (choice.token == self.end or self._says(choice.token)):
             self.branch = len(self.middle)
         if self.branch == len(self.middle):
-            self.rivals = [t for t, _ in ranked if t == choice.token or self.vocabulary.bytes[t].strip()]
+            # Healed text that is not blank may go on in another token: `(` beside `("`.
+            spelled = self.vocabulary.bytes
+            same = self.heal if self.heal.strip() else None
+            self.rivals = [t for t, _ in ranked if t == choice.token or self._says(t) or spelled[t] == same]
             if self.task.first is not None:
                 first = self.task.first
                 logprob = next((p for t, p in ranked if t == first), prediction.logprob(row, first))
@@ -196,6 +200,10 @@ class Writing:
             self.heal = self.heal[len(self.vocabulary.bytes[choice.token]) :]
         return choice
 
+    def _says(self, token: int) -> bool:
+        """Whether a token is more than blanks and what healing has cut off."""
+        return bool(self.vocabulary.bytes[token][len(self.heal) :].strip())
+
     def best(self, prediction: Prediction, row: int, block: Sequence[int | None], may_end: bool = True) -> Choice:
         """The likeliest token behind `block`, what the block holds left of a mask; `<end>` only where it may be."""
         left = None if None in block else [*self.known, *(t for t in block if t is not None)]
@@ -203,23 +211,24 @@ class Writing:
         barred = not may_end or len(self.middle) + len(block) < self.task.least
         return self._pick(prediction, row, mixture, self._ranked(prediction, row, mixture, b""), barred)
 
-    def _mixture(self, prediction: Prediction, row: int, left: list[int] | None) -> Mixture:
+    def _mixture(self, prediction: Prediction, row: int, left: list[int] | None, heal: bytes = b"") -> Mixture:
         """The memory's part, where it has one: all that stands left of the position is known (window included)."""
         if self.task.recall is None or left is None:
             return Mixture()
-        return Mixture.of(self.task.recall(left), -float(prediction.top_logprobs[row, 0]))
+        match = self.task.recall(left)
+        if heal and match.chances:
+            match = match.among(set(self.vocabulary.spelling(heal).tolist()))
+        return Mixture.of(match, -float(prediction.top_logprobs[row, 0]))
 
     def _ranked(self, prediction: Prediction, row: int, mixture: Mixture, heal: bytes) -> list[tuple[int, float]]:
         """The likeliest tokens that agree with `heal`, and their log-probabilities under the mixture, best first."""
         ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])
-        remembered = [*mixture.match.chances]
         if heal:
             allowed = self.vocabulary.spelling(heal)
             logits = prediction.logits[row, allowed]
             base = prediction.base_among(row, allowed)
             ids = allowed[np.argsort(-logits, kind="stable")[:TOP]].tolist()
-            mixture = replace(mixture, match=mixture.match.among(set(allowed.tolist()))) if remembered else mixture
-            remembered = [*mixture.match.chances]
+        remembered = [*mixture.match.chances]
         if not remembered:
             return [(t, float(prediction.logits[row, t]) - base) for t in ids] if heal else self._top(prediction, row)
         scores = {t: mixture.logprob(float(prediction.logits[row, t]) - base, t) for t in [*ids, *remembered]}

@@ -58,18 +58,24 @@ class Scorer:
         return [sum(logprobs) for logprobs in readings.logprobs], readings.steps
 
     def read(
-        self, cache: Cache, ids: list[int], middles: list[list[int]], cancel: CancelToken, heal: bytes = b""
+        self,
+        cache: Cache,
+        ids: list[int],
+        middles: list[list[int]],
+        cancel: CancelToken,
+        heal: bytes = b"",
+        deadline: float | None = None,
     ) -> Readings:
         """Read each candidate token by token; where it spells `heal` again, among the tokens that do.
 
-        Candidates are stacked as rows behind the shared window: each sees the window and itself alone.
+        Candidates are stacked as rows behind the shared window: each sees the window and itself alone. Those that
+        `deadline`, a `time.monotonic()` instant, leaves no time for are missing at the end.
         """
-        w = Writing(self.denoiser, self.vocabulary, cache, Task(ids=ids, cancel=cancel))
+        w = Writing(self.denoiser, self.vocabulary, cache, Task(ids=ids, cancel=cancel, deadline=deadline))
         steps, found = 0, []
         room = self.denoiser.capacity - len(ids)
         at = 0
-        while at < len(middles):
-            cancel.check()
+        while at < len(middles) and not w.out_of_time():
             take, rows = 1, len(middles[at])
             while at + take < len(middles) and rows + len(middles[at + take]) <= min(room, 128):
                 rows += len(middles[at + take])
@@ -110,7 +116,7 @@ class Scorer:
         for row, token in zip(rows, tokens, strict=True):
             logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])
             if heal:
-                allowed = self.vocabulary.spelling(heal)
+                allowed = np.union1d(self.vocabulary.spelling(heal), [token])
                 base = prediction.base_among(row, allowed)
                 logprob = float(prediction.logits[row, token]) - base
                 likeliest = float(prediction.logits[row, allowed].max()) - base

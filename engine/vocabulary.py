@@ -10,6 +10,7 @@ import bisect
 import json
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +20,8 @@ from engine.errors import ModelError
 
 LONGEST_PIECE = 128  # characters
 NEXT = ("", *"abcdefghijklmnopqrstuvwxyzAQZéяλ中_19().,:;=<>+-*/%&|^~!?@#$[]{}\\`'\" \n")  # what may follow a start
-SPELLINGS = 2_000  # starts whose tokens are kept
+CONTRACTED = ("l", "r", "v")  # what 'll, 're and 've begin with, each a piece of its own
+STARTS = 2_000  # whose tokens are kept
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -44,12 +46,24 @@ class Vocabulary:
         except (OSError, KeyError, TypeError, ValueError) as damage:
             raise ModelError(f"{tokenizer_file} is not a byte-level BPE tokenizer: {damage}") from None
         alphabet = _byte_alphabet()
-        self._spellings = lru_cache(SPELLINGS)(self._spell)
+        self._remember()
         self.size = max(spelled.values()) + 1
         self.bytes: list[bytes] = [b""] * self.size
         for token, index in spelled.items():
             if all(c in alphabet for c in token) and not (token.startswith("<|") and token.endswith("|>")):
                 self.bytes[index] = bytes(alphabet[c] for c in token)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """All but what is kept of `spelling`: the processes that make batches get a vocabulary by pickle."""
+        return {name: value for name, value in self.__dict__.items() if name not in ("_spellings", "_settlings")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._remember()
+
+    def _remember(self) -> None:
+        """The same starts are asked about again with every key."""
+        self._spellings, self._settlings = lru_cache(STARTS)(self._spell), lru_cache(STARTS)(self._settle)
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, nothing added. Lone surrogates, which no file holds, become '?'."""
@@ -86,13 +100,17 @@ class Vocabulary:
 
         Empty where there is no such border in the last `LONGEST_PIECE` characters.
         """
-        tail = text[-LONGEST_PIECE:]
+        tail = (
+            text[-LONGEST_PIECE:].encode("utf-8", "replace").decode("utf-8")
+        )  # as `encode` reads it, as long as before
         splitter = self._tokenizer.pre_tokenizer
         pieces = [span for _, span in splitter.pre_tokenize_str(tail)] if splitter is not None and tail else []
         start = pieces[-1][0] if pieces else 0
         before = pieces[-2][0] if len(pieces) > 1 else 0
         # The last of several white spaces is a token of its own only because of what stands behind it.
         if before and tail[before - 1 : start].isspace() and not tail[start].isspace():
+            start = before
+        if tail[start:] in CONTRACTED and tail[before:start] == "'":  # b'r is three pieces, b're two
             start = before
         return tail[start:] if start or len(tail) == len(text) else ""
 
@@ -113,6 +131,25 @@ class Vocabulary:
         are spelled together; other tokens that `start` begins with would take chance from those that can come.
         """
         return self._spellings(start)
+
+    def settled(self, piece: str) -> int:
+        """How many characters of a `last_piece` have tokens that stay, in nearly all cases, whatever is typed next."""
+        return self._settlings(piece)
+
+    def _settle(self, piece: str) -> int:
+        data, done = piece.encode("utf-8"), 0
+        spellings = self._tokenizer.encode_batch_fast([piece + c for c in NEXT], add_special_tokens=False)
+        for tokens in zip(*(encoding.ids for encoding in spellings), strict=False):
+            if len(set(tokens)) > 1 or self._has_longer(data[done:]):
+                break
+            done += len(self.bytes[tokens[0]])
+        return len(data[:done].decode("utf-8", "ignore"))
+
+    def _has_longer(self, start: bytes) -> bool:
+        """Whether a token begins with `start` and goes on."""
+        spelled, _ = self._sorted
+        at = bisect.bisect_right(spelled, start)
+        return at < len(spelled) and spelled[at].startswith(start)
 
     def _spell(self, start: bytes) -> npt.NDArray[np.int64]:
         spelled, ids = self._sorted

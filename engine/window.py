@@ -65,11 +65,8 @@ class WindowBuilder:
 
     def _prefix(self, prefix: str, room: int, heal: bool) -> tuple[list[int], bytes]:
         piece = self.vocabulary.last_piece(prefix) if heal else ""
-        cut = piece.encode("utf-8", "replace")
-        if not cut or len(self.vocabulary.spelling(cut)) == 1:  # it is one token, whatever follows
-            return self._anchored(prefix, room), b""
-        kept = prefix[: len(prefix) - len(piece)]
-        return self._anchored(kept, room), cut
+        cut = piece[self.vocabulary.settled(piece) :]
+        return self._anchored(prefix[: len(prefix) - len(cut)], room), cut.encode("utf-8")
 
     def _anchored(self, text: str, room: int) -> list[int]:
         """The end of `text` in at most `room` tokens, starting on the line grid where that is possible."""

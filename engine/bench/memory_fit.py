@@ -120,11 +120,10 @@ def _read(e: Engine, memory: Memory, case: Case) -> Iterator[Pair]:
     request = CompleteRequest(case.prefix, case.suffix, case.language, case.path, multiline=False)
     window = e.completer.windows.build(case.prefix, case.suffix)
     recollection = Recollection(e.vocabulary, view, request, window, block=False)
-    candidates = recollection.candidates
+    read = recollection.to_read()
     readings = recollection.read(Scorer(e.denoiser, e.vocabulary), e.caches.get(window.ids), CancelToken())
     if readings is None:
         return
-    read = candidates[: len(readings.found)]
     rows = line_trust.read_features([line.confidence for line in read], readings.logprobs, readings.best)
     yield from zip(rows, (line.text == case.middle.rstrip() for line in read), strict=True)
 
@@ -151,7 +150,7 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
         match: Match = view.match(window.left + middle[:i])
         logprob, doubt = prediction.logprob(i, token), -float(prediction.top_logprobs[i, 0])
         if heal:
-            allowed = e.vocabulary.spelling(heal)
+            allowed = np.union1d(e.vocabulary.spelling(heal), [token])
             match = match.among(set(allowed.tolist()))
             logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
             heal = heal[len(e.vocabulary.bytes[token]) :]

@@ -83,7 +83,7 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
     tail = suffix[: suffix.find("\n")].rstrip() if "\n" in suffix else suffix.rstrip()
     behind = vocabulary.encode(suffix[len(tail) :][:200])[:FOLLOWING]
     folded = folding.of(_array(behind)).tolist()
-    begins = part.encode()
+    begins = part.encode("utf-8", "replace")
     kept = 0
     for segment, place, shared, near in itertools.islice(view.places(view.query(known), REACH), LOOKED_AT):
         after = segment.after(place, AHEAD).tolist()

@@ -163,6 +163,21 @@ def test_steps_count_every_pass_behind_the_prefill(engine):
         assert answer.steps == engine.denoiser.passes - before
 
 
+def test_alternatives_part_behind_the_punctuation_at_the_cursor(engine):
+    answer = ask(engine, "import json\n\ndata = json.<|>\n", alternatives=4)
+    names = {item.text.partition("(")[0] for item in answer.items}
+    assert len(names) >= 2
+    assert all(name.isidentifier() for name in names), names
+
+
+def test_what_healing_spelled_again_is_never_denoised_anew(engine):
+    window = engine.completer.windows.build("total = area(", "\n")
+    tokens = engine.vocabulary.encode("(width")
+    assert window.heal == b"("
+    for widen in (0, 1, 5):
+        assert engine.completer._suspects(window, tokens, [(0, 1)], widen, 5) == {1}
+
+
 def test_alternatives_differ_and_all_hold(engine):
     answer = ask(engine, SHAPES, alternatives=4)
     texts = [item.text for item in answer.items]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 
 import pytest
 
@@ -47,6 +48,19 @@ def test_an_argument_is_not_followed_by_itself(denoiser, vocabulary, ids):
 
 def test_no_suffix_costs_no_pass(denoiser, vocabulary, ids):
     assert suffix_scores(denoiser, vocabulary, denoiser.new_cache(), Task(ids), [[1], [2]], []) == ([0.0, 0.0], 0)
+
+
+def test_a_healed_token_that_is_spelled_otherwise_than_most_is_no_likelier_than_sure(denoiser, vocabulary, ids):
+    middle = vocabulary.encode("served")
+    assert middle[0] not in vocabulary.spelling(b"se"), "s|erved: only the whole word asks for the s"
+    reading = Scorer(denoiser, vocabulary).read(denoiser.new_cache(), ids, [middle], CancelToken(), b"se").found[0]
+    assert all(p <= b <= 0 for p, b in zip(reading.logprobs, reading.best, strict=True))
+
+
+def test_what_there_is_no_time_for_is_not_read(denoiser, vocabulary, ids):
+    late = time.monotonic() - 1.0
+    readings = Scorer(denoiser, vocabulary).read(denoiser.new_cache(), ids, [[1], [2]], CancelToken(), b"", late)
+    assert (readings.found, readings.steps) == ([], 0)
 
 
 def test_candidates_are_scored_together_as_alone(denoiser, vocabulary, ids):

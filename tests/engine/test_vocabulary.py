@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,27 @@ def test_a_shorter_token_is_a_spelling_only_where_the_tokenizer_would_use_it():
     found = {VOCABULARY.bytes[t] for t in VOCABULARY.spelling(b" collec")}
     assert {b" collection", b" collect"} <= found
     assert not {b" ", b" c", b" co"} & found
+
+
+def test_what_is_settled_of_a_name_are_the_tokens_that_all_its_ends_share():
+    settled = {piece: piece[: VOCABULARY.settled(piece)] for piece in (" unmaske", "BadReq", " retu", "vocab", "(", "")}
+    assert settled == {" unmaske": " un", "BadReq": "Bad", " retu": "", "vocab": "vocab", "(": "", "": ""}
+    assert VOCABULARY.settled("日本語" * 30) >= 89, "whole characters, and nearly all of a long text without blanks"
+
+
+def test_what_may_become_a_contraction_is_healed_from_its_quote():
+    assert VOCABULARY.last_piece("x = b'r") == "'r"
+    assert VOCABULARY.last_piece("x = ('r") == "r"
+
+
+def test_a_lone_surrogate_at_the_cursor_is_not_fatal_either():
+    assert VOCABULARY.last_piece("x = \ud800") == " ?"
+
+
+def test_a_vocabulary_goes_to_other_processes():
+    copy = pickle.loads(pickle.dumps(VOCABULARY))
+    assert copy.encode("x = 1") == VOCABULARY.encode("x = 1")
+    assert (copy.spelling(b"ret") == VOCABULARY.spelling(b"ret")).all()
 
 
 def test_a_piece_too_long_to_be_one_is_none():

@@ -59,6 +59,22 @@ def test_a_name_cut_by_the_cursor_is_healed():
     assert BUILDER.build("x = retu", "").heal == b" retu"
 
 
+def test_of_a_name_of_several_tokens_only_those_are_healed_that_may_change():
+    window = BUILDER.build("x = unmaske", "(handle)\n")
+    assert window.heal == b"maske"
+    assert VOCABULARY.decode(window.left) == "x = un"
+
+
+def test_the_window_of_a_cursor_has_the_tokens_that_the_finished_text_has():
+    text = LONG[: len(LONG) // 3]
+    ends, at = set(), 0
+    for token in VOCABULARY.encode(text):
+        ends.add(at := at + len(VOCABULARY.bytes[token]))
+    cuts = range(1, len(text), 3)
+    natural = [len(text[:n].encode()) - len(BUILDER.build(text[:n], text[n:]).heal) in ends for n in cuts]
+    assert sum(natural) > 0.995 * len(natural)
+
+
 def test_a_bracket_at_the_cursor_is_healed_since_what_follows_may_join_it():
     assert BUILDER.build("x = f(", "\n").heal == b"("
     assert BUILDER.build("self._", "\n").heal == b"._"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -151,17 +152,41 @@ def test_lines_are_read_in_one_pass_and_stay_the_same_but_for_their_chance(with_
     request = CompleteRequest(CALL, suffix, "python", "shop/new.py")
     window = with_memory.completer.windows.build(CALL, suffix)
     recollection = Recollection(with_memory.vocabulary, view, request, window, block=False)
-    before = recollection.candidates
+    before = recollection.to_read()
     scorer = Scorer(with_memory.denoiser, with_memory.vocabulary)
     readings = recollection.read(scorer, with_memory.caches.get(window.ids), CancelToken())
     assert readings is not None
     assert readings.steps == 1
-    read = before[: len(readings.found)]
-    assert len(read) == 2
-    assert {line.text for line in recollection.candidates} == {line.text for line in read}
-    chances = [line.confidence for line in recollection.candidates]
+    assert len(before) == len(readings.found) == 2
+    after = recollection.to_read()
+    assert {line.text for line in after} == {line.text for line in before}
+    chances = [line.confidence for line in after]
     assert chances == sorted(chances, reverse=True)
     assert sum(len(reading.logprobs) - 1 for reading in readings.found) <= READ_ROWS
+
+
+def test_a_line_that_is_too_long_to_be_read_with_others_keeps_none_from_it(with_memory, memory, monkeypatch):
+    texts = ["ger.all(" + ", ".join(word * 12) + ")" for word in ("a", "b")] + ["ger.close()"]
+    lines = [Completion(text, 0.35 - i / 100, 12, 0) for i, text in enumerate(texts)]
+    monkeypatch.setattr("engine.recollection._lines", lambda *_: lines)
+    window = with_memory.completer.windows.build(CALL, "\n")
+    request = CompleteRequest(CALL, "\n", "python")
+    view = memory.view("python", None, CALL, "\n", 0)
+    recollection = Recollection(with_memory.vocabulary, view, request, window, block=False)
+    assert [line.text for line in recollection.to_read()] == [texts[0], texts[2]]
+    scorer = Scorer(with_memory.denoiser, with_memory.vocabulary)
+    recollection.read(scorer, with_memory.caches.get(window.ids), CancelToken())
+    assert lines[1] in recollection.lines, "what was not read keeps its chance"
+
+
+def test_a_deadline_that_has_passed_takes_no_pass_with_a_memory_either(with_memory, memory):
+    memory.remember("shop/rows.py", LEDGER.replace("region, limit=42", "rows, limit=1234567890"))
+    suffix = "\n    return rows\n"
+    late = CompleteRequest(CALL, suffix, "python", "shop/new.py", deadline=time.monotonic() - 1.0)
+    assert with_memory.run_complete(late).steps == 0
+    asked = with_memory.run_complete(replace(late, deadline=None))
+    assert asked.steps > 0
+    assert asked.items[0].steps == asked.steps
 
 
 def test_where_the_memory_has_no_line_nothing_is_read(with_memory, vocabulary):
