@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -107,11 +108,12 @@ class Scorer:
         prediction = w.forward(ids, positions, slots, sees, n - 1)
         w.commit(len(w.known) - 1)
         return [
-            self._reading(prediction, [0, *range(first - n + 1, stop - n + 1)], [*middle, w.end], heal)
+            self.reading(prediction, [0, *range(first - n + 1, stop - n + 1)], [*middle, w.end], heal)
             for middle, (first, stop) in zip(group, spans, strict=True)
         ]
 
-    def _reading(self, prediction: Prediction, rows: list[int], tokens: list[int], heal: bytes) -> Reading:
+    def reading(self, prediction: Prediction, rows: Iterable[int], tokens: Sequence[int], heal: bytes) -> Reading:
+        """What rows of a prediction say of given tokens; those that spell `heal` are weighed among such tokens."""
         logprobs, best = [], []
         for row, token in zip(rows, tokens, strict=True):
             logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])

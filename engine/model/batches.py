@@ -13,15 +13,18 @@ import torch
 from torch import Tensor
 
 from engine.checkpoint import Reserved
-from engine.model.noise import CONTEXT, Mix, Noiser
+from engine.model.noise import PLACES, Mix, Noiser
 from engine.model.samples import Sampler
 
 # (clean length, noised rows, share): short windows hold more middles for the same work, long ones are what is used.
-SHAPES = ((208, 112, 0.4), (320, 160, 0.35), (512, 208, 0.25))
-END_OF_MIDDLE = 1.5  # loss weight of <end> on the clean stream
+SHAPES = ((208, 64, 0.4), (320, 80, 0.35), (512, 96, 0.25))
+# Loss weights on the clean stream: of the context, which keeps what the base knows; of tokens that healing half gives
+# away; of <end>, of which there is one a sample. The middle's other tokens have 1: their next-token chances are the
+# answers of `verified`.
+CONTEXT, HEALED, END_OF_MIDDLE = 0.3, 0.3, 2.0
 
 CLEAN_KINDS = ("context", "middle", "end", "repair")
-NOISED_KINDS = ("masked context", "masked middle", "masked repair")
+NOISED_KINDS = ("masked context", "masked middle", "masked repair", "beyond the end")
 
 
 @dataclass(slots=True)
@@ -109,13 +112,15 @@ class Batches:
         # The context's next-token loss falls where a noised row needs the distribution anyway.
         at = np.array(rows.positions, dtype=np.int64)
         weights[at[(at < n - 1) & (noised_weights[:m] > 0)]] = CONTEXT
-        weights[sample.middle : n - 1] = 1.0
+        weights[sample.middle : sample.middle + sample.healed] = HEALED
+        weights[sample.middle + sample.healed : n - 1] = 1.0
         kinds[sample.middle : n - 1] = CLEAN_KINDS.index("repair" if sample.repair else "middle")
         weights[n - 2] = END_OF_MIDDLE
         kinds[n - 2] = CLEAN_KINDS.index("end")
-        inside = NOISED_KINDS.index("masked repair" if sample.repair else "masked middle")
+        by_place = {"prefix": "masked context", "beyond": "beyond the end"}
+        by_place["middle"] = "masked repair" if sample.repair else "masked middle"
         noised_kinds = np.zeros(noised, np.int64)
-        noised_kinds[:m] = np.where(rows.middle, inside, 0)
+        noised_kinds[:m] = np.array([NOISED_KINDS.index(by_place[p]) for p in PLACES])[rows.places]
         targets = np.zeros(noised, np.int64)
         targets[:m] = rows.targets
         source = np.full(noised, -1, np.int64)

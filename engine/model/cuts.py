@@ -117,11 +117,13 @@ def _whole_line(data: bytes, at: int, rng: np.random.Generator) -> tuple[int, in
 
 
 def _inside_line(data: bytes, at: int, rng: np.random.Generator) -> tuple[int, int] | None:
+    if rng.random() < 0.7:
+        words = [e for e in _edges(data, line_start(data, at), at + 1) if e <= at]
+        at = words[-1] if words else at
     edges = _edges(data, at, line_end(data, at))
     if len(edges) < 3:
         return None
-    stop = edges[int(rng.integers(1, min(len(edges), 14)))]
-    return (edges[0] if rng.random() < 0.7 else at), stop
+    return at, edges[int(rng.integers(1, min(len(edges), 14)))]
 
 
 def _syntax(data: bytes, spans: npt.NDArray[np.void], rng: np.random.Generator) -> tuple[int, int] | None:

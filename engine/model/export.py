@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from engine import activations
@@ -58,8 +59,9 @@ def export(checkpoint: Checkpoint, out: Path) -> dict[str, int]:
         if out.is_dir():
             out.rmdir()
         building.rename(out)
-    except OSError as failure:
-        raise BadRequestError(f"cannot write {out}: {failure.strerror or failure}; nothing was left there") from None
+    except (OSError, SafetensorError) as failure:
+        why = getattr(failure, "strerror", None) or failure
+        raise BadRequestError(f"cannot write {out}: {why}; nothing was left there") from None
     finally:
         shutil.rmtree(building, ignore_errors=True)
     Checkpoint(out)  # reads every header and shape: what was written can be loaded

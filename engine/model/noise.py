@@ -16,12 +16,16 @@ import numpy.typing as npt
 from engine.checkpoint import Reserved
 from engine.model.samples import Sample
 
-DRAFT_SIZES = (3, 3, 3, 4, 7, 7, 15)  # the engine drafts 3 on a processor and 15 on a GPU
-BLOCK_SIZES = (2, 4, 4, 6, 8, 8, 8, 12, 16)
+DRAFT_SIZES = (1, 1, 2, 3, 3, 7, 15)  # the engine drafts 1 to 3 on a processor (calibration.py) and 15 on a GPU
+BLOCK_SIZES = (2, 3, 4, 6, 8, 8, 8, 8)  # it denoises blocks of 8, the last of them shorter
 PASSES = 4  # tilings of the middle at most
 
-# Weights of the losses.
-MIDDLE, END, AFTER_END, CONTEXT = 1.0, 1.5, 0.15, 0.3
+# Weights of the losses, beside 1 for a middle's next token on the clean stream: noise makes answers cheap, not right.
+# Prefixes fill what room middles leave, which is most of it.
+MIDDLE, END, AFTER_END, CONTEXT = 0.6, 1.5, 0.15, 0.06
+
+
+PLACES = ("prefix", "middle", "beyond")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +43,7 @@ class Mix:
 @dataclass(slots=True)
 class Rows:
     """Noised rows, all lists of equal length: input id, position, target, loss weight, how many clean rows are seen,
-    the block, and whether the target belongs to the middle."""
+    the block, and where the target stands: in the prefix, in the middle or behind its `<end>` (`PLACES`)."""
 
     ids: list[int] = field(default_factory=list)
     positions: list[int] = field(default_factory=list)
@@ -47,7 +51,7 @@ class Rows:
     weights: list[float] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
     blocks: list[int] = field(default_factory=list)
-    middle: list[bool] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -72,12 +76,12 @@ class Noiser:
         ids = self.sample.ids
         last = len(ids) - 2  # the row that predicts <end>
         for tiling in range(PASSES):
-            anchor = self.sample.middle
+            anchor = self.sample.middle + self.sample.healed  # healed tokens are never written from noise
             if tiling:
                 anchor += int(self.rng.integers(min(4, last - anchor + 1)))
             while anchor <= last and self.left >= 2:
                 anchor += self._one(anchor, last, middle=True)
-            if last - self.sample.middle > 24 or self.left < 24:
+            if last - self.sample.middle - self.sample.healed > 24 or self.left < 24:
                 break
         first, stop = self.sample.prefix
         tries = 0
@@ -128,7 +132,7 @@ class Noiser:
         rows.weights.append(weight * (MIDDLE if middle else CONTEXT))
         rows.limits.append(limit)
         rows.blocks.append(self._block)
-        rows.middle.append(middle and position + 1 < len(ids))
+        rows.places.append(PLACES.index("prefix" if not middle else "middle" if position + 1 < len(ids) else "beyond"))
 
     def _draft(self, anchor: int, size: int, last: int, middle: bool) -> None:
         """Masks at anchor+1 …, seeing the clean rows up to and including `anchor`."""

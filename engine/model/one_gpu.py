@@ -241,7 +241,8 @@ def main(argv: list[str] | None = None) -> int:
             appeared, waiting = parcels.receive(args.parcel, args.home)
             print(f"arrived: {len(appeared)} files; still in pieces: {', '.join(waiting) or 'none'}")
         elif args.command == "train":
-            extra = arguments[arguments.index(str(args.home)) + 1 :]
+            given = next(n for n, word in enumerate(arguments) if n and Path(word) == args.home)
+            extra = arguments[1:given] + arguments[given + 1 :]
             print(
                 f"training as process {train(args.home.resolve(), args.minutes, extra)}; log in {args.home / 'out.txt'}"
             )

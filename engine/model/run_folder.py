@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from engine.checkpoint import Checkpoint
@@ -113,6 +114,9 @@ class RunFolder:
                 os.replace(home, old)
             os.replace(part, home)
             shutil.rmtree(old, ignore_errors=True)
+        except SafetensorError as problem:  # what the library makes of a full disk
+            shutil.rmtree(part, ignore_errors=True)
+            raise OSError(str(problem)) from None
         except OSError:
             shutil.rmtree(part, ignore_errors=True)
             raise

@@ -23,20 +23,27 @@ from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
 LANGUAGE_WEIGHT = {"python": 0.7, "javascript": 0.15, "typescript": 0.15}
-REPAIRS = 0.25  # share of samples that mend damage
+REPAIRS = 0.25  # share of samples that mend damage, of those that are no longer than a repair's window
+UNHEALED = 0.05  # of completions: what is rewritten stands behind a whole token
 LONGEST_MIDDLE = 96  # tokens
+LONGEST_REPAIR = 320  # of a repair's sample
+HEALED = 6  # tokens that healing adds to a middle, at most in nearly all cases
 REACH = 8  # bytes of context read for each token of the window
 FILES_KEPT = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """ids (n,) of the clean stream, `<end>` last; `middle` is the row of `<middle>`, `prefix` the rows of P."""
+    """ids (n,) of the clean stream, `<end>` last; `middle` is the row of `<middle>`, `prefix` the rows of P.
+
+    `healed` is how many of the middle's first tokens spell what healing cut off the prefix.
+    """
 
     ids: npt.NDArray[np.int64]
     middle: int
     prefix: tuple[int, int]
     repair: bool
+    healed: int = 0
 
 
 class Sampler:
@@ -84,7 +91,7 @@ class Sampler:
             if len(data) < 64:
                 continue
             found = None
-            if rng.random() < REPAIRS:
+            if length <= LONGEST_REPAIR and rng.random() < REPAIRS:
                 found = self._repair(data, shard.language, length, rng)
             if found is None:
                 found = self._completion(data, shard.cuts(file), length, rng)
@@ -116,7 +123,7 @@ class Sampler:
     ) -> Sample | None:
         cut = cuts.choose(data, spans, rng)
         suffix = int(min(160, length * 0.36) * rng.choice([0.0, 0.4, 1.0], p=[0.06, 0.14, 0.8]))
-        return self._lay_out(data, cut.start, cut.end, length, suffix, None, rng)
+        return self._lay_out(data, cut.start, cut.end, length, suffix, None, rng.random() >= UNHEALED)
 
     def _repair(self, data: bytes, language: str, length: int, rng: np.random.Generator) -> Sample | None:
         at = int(rng.integers(len(data)))
@@ -129,7 +136,7 @@ class Sampler:
         broken, done = damage(lines, language, rng)
         if not done:
             return None
-        return self._lay_out(data, start, end, min(length, 320), 64, broken, rng)
+        return self._lay_out(data, start, end, length, 64, broken, False)
 
     def _lay_out(
         self,
@@ -139,28 +146,37 @@ class Sampler:
         length: int,
         suffix: int,
         broken: str | None,
-        rng: np.random.Generator,
+        heal: bool,
     ) -> Sample | None:
         reach = length * REACH
         first = cuts.line_start(data, max(start - reach, 0))
         before = data[first:start].decode("utf-8", "replace")
         after = data[end : end + reach].decode("utf-8", "ignore")
         middle = data[start:end]
-        total = length - LONGEST_MIDDLE // 2 if broken is None else min(256, length - LONGEST_MIDDLE // 2)
+        own = len(self.vocabulary.encode(middle.decode("utf-8", "replace"))) + HEALED * heal + 1
+        total = min(Budget().total if broken is None else 256, length - own)
+        if own > LONGEST_MIDDLE or total < length // 4:
+            return None
         r = self.reserved
-        for _ in range(2):
-            builder = WindowBuilder(self.vocabulary, r, Budget(total=total, suffix=suffix))
-            window = builder.build(before, after if suffix else "", broken)
-            ids = self.vocabulary.encode((window.heal + middle).decode("utf-8", "replace"))
-            over = len(window.ids) + len(ids) + 1 - length
-            if len(ids) > LONGEST_MIDDLE:
-                return None
-            if over <= 0:
-                break
-            total -= over
-        else:
+        budget = Budget(total=total, suffix=suffix)
+        after = after if suffix else ""
+        window = WindowBuilder(self.vocabulary, r, budget).build(self._near(before, after, budget), after, broken, heal)
+        ids = self.vocabulary.encode((window.heal + middle).decode("utf-8", "replace"))
+        if len(window.ids) + len(ids) + 1 > length:
             return None
         opened = window.ids.index(r.prefix, 1) + 1
         closed = window.ids.index(r.broken, opened) if broken is not None else len(window.ids) - 1
         row = np.array([*window.ids, *ids, r.end], dtype=np.int64)
-        return Sample(row, len(window.ids) - 1, (opened, closed), broken is not None)
+        healed = spelled = 0
+        while spelled < len(window.heal):
+            spelled, healed = spelled + len(self.vocabulary.bytes[ids[healed]]), healed + 1
+        return Sample(row, len(window.ids) - 1, (opened, closed), broken is not None, healed)
+
+    def _near(self, before: str, after: str, budget: Budget) -> str:
+        """The last whole lines of `before` that a window has room for: its grid of lines would leave much empty."""
+        room = budget.total - min(len(self.vocabulary.encode(after[: budget.suffix * REACH])), budget.suffix)
+        ids = self.vocabulary.encode(before)
+        if len(ids) <= room:
+            return before
+        tail = self.vocabulary.decode(ids[-room:])
+        return tail[tail.find("\n") + 1 :]

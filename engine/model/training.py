@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import json
 import math
 import os
 import signal
@@ -36,7 +37,8 @@ from engine.vocabulary import Vocabulary
 KINDS = (*CLEAN_KINDS, *NOISED_KINDS)
 FALL = 0.6  # share of the time over which the rate falls
 FLOOR = 0.05  # of the peak rate
-WORTH_COMPILING = 30  # minutes on a processor
+WORTH_COMPILING = 60  # minutes on a processor
+WORTH_EVALUATING = 0.05  # share of the time between two saves that held-out losses may take
 DEV_BATCHES = 16
 DEV_SEED = 20_000
 
@@ -243,11 +245,11 @@ def train_command(args: argparse.Namespace) -> int:
 def _train(args: argparse.Namespace, run: RunFolder, device: torch.device) -> int:
     checkpoint = Checkpoint(args.start)
     state = run.load()
-    recipe = Recipe(**state["recipe"]) if state else _new_recipe(args.seed, device)
+    recipe = Recipe(**state["recipe"]) if state else _new_recipe(args.seed + trained_steps(checkpoint), device)
     recipe.rate = args.rate or recipe.rate
     recipe.positions = args.positions or recipe.positions
     recipe.accumulate = args.accumulate or recipe.accumulate
-    # On a processor a minute goes into compiling and a tenth of every step is saved.
+    # On a processor minutes go into compiling, and a tenth of every step is saved.
     trainer = Trainer(run, checkpoint, recipe, device, device.type == "cuda" or args.minutes >= WORTH_COMPILING)
     if state:
         trainer.restore(state)
@@ -276,6 +278,12 @@ def _new_recipe(seed: int, device: torch.device) -> Recipe:
     return recipe
 
 
+def trained_steps(checkpoint: Checkpoint) -> int:
+    """Steps that led to these weights, as their release says: a run that goes on from them draws other samples."""
+    raw = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    return int(raw.get("remask", {}).get("training", {}).get("steps", 0))
+
+
 def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint) -> list[Batch]:
     """The held-out batches, always the same; none when the corpus has no held-out shards."""
     try:
@@ -295,10 +303,11 @@ def _loop(
     source = stream(batches, trainer.step * recipe.accumulate, max(workers, 0))
     peak = speed.peak(trainer.device)
     began, base = time.monotonic(), trainer.minutes
-    saved = time.monotonic()
+    saved, evaluating = time.monotonic(), 0.0
     if trainer.step == 0 and dev:
         record = {"step": 0, "minutes": 0.0, "dev": trainer.evaluate(dev)}
-        run.log(record)
+        evaluating = time.monotonic() - saved
+        _log(run, record)
         say(describe(record))
     while not stop.wanted and trainer.minutes < args.minutes and (args.steps is None or trainer.step < args.steps):
         if trainer.device.type == "cpu":
@@ -333,11 +342,11 @@ def _loop(
         }
         if peak:
             record["of_peak"] = round(work / spent / peak, 3)
-        run.log(record)
+        _log(run, record)
         if trainer.step % 10 == 0 or trainer.step <= 3:
             say(describe(record))
         if time.monotonic() - saved > args.save_every * 60:
-            save(trainer, dev)
+            save(trainer, dev if evaluating < WORTH_EVALUATING * args.save_every * 60 else [])
             saved = time.monotonic()
     trainer.optimiser.zero_grad(set_to_none=True)
     kept = save(trainer, [] if stop.wanted else dev)
@@ -359,7 +368,7 @@ def save(trainer: Trainer, dev: list[Batch]) -> bool:
         return False
     if dev:
         record = {"step": trainer.step, "minutes": round(trainer.minutes, 3), "dev": trainer.evaluate(dev)}
-        run.log(record)
+        _log(run, record)
         say(describe(record))
     try:
         curve.draw(run.log_file, run.folder / "curve.png")
@@ -368,6 +377,13 @@ def save(trainer: Trainer, dev: list[Batch]) -> bool:
     except OSError as problem:
         say(f"the curve could not be drawn: {problem}")
     return True
+
+
+def _log(run: RunFolder, record: dict[str, Any]) -> None:
+    try:
+        run.log(record)
+    except OSError as problem:
+        say(f"the log could not be written: {problem}")
 
 
 def threads_now() -> int:

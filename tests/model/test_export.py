@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 import engine
@@ -69,9 +70,12 @@ def test_a_folder_that_is_taken_is_left_alone(exported, tiny_model, tmp_path):
     assert (tmp_path / "mine" / "notes.txt").read_text() == "keep"
 
 
-def test_a_full_disk_leaves_nothing_and_says_so(tiny_model, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "failure", [OSError(28, "No space left on device"), SafetensorError("No space left on device")]
+)
+def test_a_full_disk_leaves_nothing_and_says_so(tiny_model, tmp_path, monkeypatch, failure):
     def no_space(*arguments: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise failure
 
     monkeypatch.setattr("engine.model.export.save_file", no_space)
     with pytest.raises(BadRequestError, match="No space left on device"):

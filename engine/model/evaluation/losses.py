@@ -15,6 +15,7 @@ import numpy as np
 from engine.caches import CachePool
 from engine.model.evaluation.cases import Case
 from engine.sampler import Task, Writing
+from engine.scoring import Scorer
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 
@@ -35,12 +36,13 @@ class Loss:
 
 
 def measure_loss(vocabulary: Vocabulary, windows: WindowBuilder, caches: CachePool, case: Case, seed: int = 0) -> Loss:
-    """Both losses of a case's middle, on the denoiser that `caches` belong to."""
+    """Both losses of a case's middle, on the denoiser of `caches`; the next token as the sampler chooses it."""
     denoiser = caches.denoiser
     window = windows.build(case.prefix, case.suffix)
     healed = window.heal.decode("utf-8", "ignore")
     end = denoiser.config.reserved.end
-    middle = [*vocabulary.encode(healed + case.middle)[:MAX_MIDDLE], end]
+    middle = vocabulary.encode(healed + case.middle)
+    middle = [*middle, end] if len(middle) <= MAX_MIDDLE else middle[:MAX_MIDDLE]
     w = Writing(denoiser, vocabulary, caches.get(window.ids), Task(window.ids))
     known = w.known[w.committed :]
     at = np.arange(w.committed, len(window.ids) + len(middle) - 1)
@@ -48,8 +50,9 @@ def measure_loss(vocabulary: Vocabulary, windows: WindowBuilder, caches: CachePo
     rows = w.forward(known + middle[:-1], at.tolist(), at.tolist(), sees, len(known) - 1)
     w.commit(len(w.known))
     loss = Loss(tokens=len(middle))
-    loss.next_token = -sum(rows.logprob(i, token) for i, token in enumerate(middle))
-    loss.next_token_right = sum(int(rows.top_ids[i, 0]) == token for i, token in enumerate(middle))
+    written = Scorer(denoiser, vocabulary).reading(rows, range(len(middle)), middle, window.heal)
+    loss.next_token = -sum(written.logprobs)
+    loss.next_token_right = sum(p >= best for p, best in zip(written.logprobs, written.best, strict=True))
     rng = random.Random(f"{seed}:{case.name}")
     for first in range(0, len(middle), BLOCK):
         _noised_block(w, middle, first, rng, loss)

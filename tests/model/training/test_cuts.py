@@ -37,6 +37,13 @@ def test_every_kind_of_cut_occurs_about_as_often_as_asked(found):
         assert kinds.count(kind) / len(kinds) == pytest.approx(share, abs=0.09), kind
 
 
+def test_most_cuts_inside_a_line_begin_at_a_word():
+    at = CODE.index(b"ound(amount")
+    starts = [cuts._inside_line(CODE, at, np.random.default_rng(i))[0] for i in range(100)]
+    assert 55 < starts.count(CODE.index(b"round(amount")) < 85
+    assert set(starts) == {at, at - 1}
+
+
 def test_cuts_never_split_a_character(found):
     for cut in many(found):
         CODE[: cut.start].decode()

@@ -49,7 +49,7 @@ def test_rehearsal_on_a_bare_machine(tmp_path: Path, tiny: Path, corpus_folder: 
     assert Checkpoint(home / "base").config.hidden == 32
 
     settings = ["--minutes", "20", "--steps", "3", "--positions", "640", "--accumulate", "1", "--device", "cpu"]
-    assert "training as process" in run(home, "train", str(home), *settings)
+    assert "training as process" in run(home, "train", f"{home}/", *settings)
     deadline = time.monotonic() + 240
     while (home / "run" / "pid").exists() or not (home / "run" / "model" / "config.json").exists():
         assert time.monotonic() < deadline, run(home, "status", str(home))
