@@ -128,7 +128,7 @@ class Sampler:
     def _repair(self, data: bytes, language: str, length: int, rng: np.random.Generator) -> Sample | None:
         at = int(rng.integers(len(data)))
         start, end = cuts.line_start(data, at), cuts.line_end(data, at)
-        for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.5, 0.22, 0.18, 0.1]))):
+        for _ in range(int(rng.choice([0, 1, 2, 4], p=[0.35, 0.15, 0.4, 0.1]))):
             end = cuts.line_end(data, min(end + 1, len(data)))
         lines = data[start:end].decode("utf-8", "replace")
         if not lines.strip() or len(lines) > 480:
