@@ -26,12 +26,14 @@ class Counters:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or file()
+        self.on = True  # `remask.count`
         self._counts: dict[str, Counter[str]] = defaultdict(Counter)
         self._flushed: dict[str, Counter[str]] = defaultdict(Counter)
 
     def count(self, kind: str, language: str, by: int = 1) -> None:
-        """Count something of `KINDS`."""
-        self._counts[language][kind] += by
+        """Count something of `KINDS`, if anything is to be counted."""
+        if self.on:
+            self._counts[language][kind] += by
 
     def session(self) -> dict[str, int]:
         """All counts since the server started."""

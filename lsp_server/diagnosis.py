@@ -107,7 +107,7 @@ class Diagnosis:
         settings = session.settings
         if not session.looks_at(snapshot) or not settings.diagnostics.enable:
             self._publish(state, snapshot, [])
-            state.fixes = []
+            state.version, state.fixes = None, []
             return
         problems = list(snapshot.source.problems)
         shown = self._told_now(document, state, problems) if typing else problems
@@ -152,10 +152,14 @@ class Diagnosis:
 
     async def _mend(self, document: Document, state: State, snapshot: Snapshot, problems: list[Problem]) -> None:
         session = self._session
-        if not problems or not session.settings.fixes.enable or state.version == snapshot.version:
+        if not problems or not session.settings.fixes.enable:
+            state.version, state.fixes = None, []
             return
         if reason := session.excluded(snapshot):
-            logger.debug("no fixes for %s: %s", snapshot.path, reason)
+            logger.debug("no fixes for %s: %s", snapshot.kept_in, reason)
+            state.version, state.fixes = None, []
+            return
+        if state.version == snapshot.version:
             return
         assert snapshot.language is not None
         session.start_engine()

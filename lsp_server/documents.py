@@ -24,6 +24,7 @@ Change = Literal["opened", "typed", "pasted", "deleted", "undone"]
 HISTORY = 64  # texts remembered, as hashes, to tell an undo from typing
 TYPED_AT_ONCE = 2  # characters besides blanks: a key and the closer that the editor adds
 SURROGATE = re.compile("[\ud800-\udfff]")
+CELL = "vscode-notebook-cell:"  # VS Code's, followed by the notebook's path and the cell as a fragment
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,11 @@ class Snapshot:
     def path(self) -> str | None:
         """The file's path; None for what is not in the file system."""
         return to_fs_path(self.uri) if self.uri.startswith("file:") else None
+
+    @property
+    def kept_in(self) -> str | None:
+        """The path of the file that the text is kept in: its own, or that of the notebook whose cell it is."""
+        return to_fs_path("file:" + self.uri.removeprefix(CELL)) if self.uri.startswith(CELL) else self.path
 
     @property
     def newline(self) -> str:
@@ -83,6 +89,7 @@ class Document:
         self.snapshot = Snapshot(item.uri, item.version, language, item.text, Lines(item.text, encoding))
         self.last_change: Change = "opened"
         self.cursor: int | None = None  # where the last change ended: the nearest thing to a cursor that LSP shows
+        self.listed: int | None = None  # the version that the completion list was last asked for
         self._seen: deque[int] = deque([hash(item.text)], maxlen=HISTORY)
 
     def change(self, version: int, changes: Sequence[types.TextDocumentContentChangeEvent]) -> list[Edit]:
@@ -101,9 +108,10 @@ class Document:
             lines = Lines(text, self.encoding)
         if not edits:
             return []
-        base = before.__dict__.get("source")
         one = edits[0] if len(edits) == 1 else None
-        self.snapshot = Snapshot(before.uri, version, before.language, text, lines, base if one else None, one)
+        # Half a character was parsed as something else: what completes it is no edit of that.
+        base = before.__dict__.get("source") if one and SURROGATE.search(before.text) is None else None
+        self.snapshot = Snapshot(before.uri, version, before.language, text, lines, base, one)
         self.last_change = self._kind(before.text, text, edits)
         self.cursor = edits[-1].start + len(edits[-1].new)
         self._seen.append(hash(text))
@@ -145,6 +153,6 @@ class Documents:
         """The open document of this URI."""
         return self._open.get(uri)
 
-    def close(self, uri: str) -> None:
-        """Stop following a document; unknown ones are fine."""
-        self._open.pop(uri, None)
+    def close(self, uri: str) -> Document | None:
+        """Stop following a document, and return it; unknown ones are fine."""
+        return self._open.pop(uri, None)

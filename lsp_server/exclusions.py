@@ -42,6 +42,15 @@ class Exclusions:
         self._specs.clear()
         self._roots.clear()
 
+    def walked(self, path: str | Path) -> bool:
+        """Whether a file lies in a workspace folder, and in no folder of it that is hidden or not written by people."""
+        where = Path(path)
+        return any(
+            not any(part in NEVER_WALKED or part.startswith(".") for part in where.relative_to(folder).parts[:-1])
+            for folder in self._folders
+            if folder in where.parents
+        )
+
     def reason(self, path: str | Path) -> str | None:
         """Why a file is excluded; None when it is not."""
         where = Path(path)

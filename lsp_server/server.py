@@ -79,6 +79,7 @@ def serve(log_file: str | None, log_level: str) -> int:
         print(f"remask: {wrong}", file=sys.stderr)
         return 2
     server = build()
+    server.session.command_line = {"log": {"level": log_level}}
     log.logger.addHandler(log.ToEditor(server.window_log_message))
     stdout, sys.stdout = sys.stdout.buffer, sys.stderr  # a stray print must not break the protocol
     server.start_io(sys.stdin.buffer, stdout)

@@ -39,6 +39,7 @@ class Session:
         self.server = server
         self.documents = Documents()
         self.settings = Settings()
+        self.command_line: object = None  # settings given there, which a client's go over
         self.initial: object = None
         self.exclusions = Exclusions()
         self.type_along = TypeAlong()
@@ -64,29 +65,39 @@ class Session:
     def engine(self) -> EngineClient | TeamClient:
         """The engine's client; nothing is started, or called, before the first request."""
         if self._client is None:
-            s = self.settings
-            options = EngineOptions(
-                device=s.engine.device,
-                model=s.engine.model or None,
-                idle_minutes=s.engine.idle_minutes,
-                memory=s.memory.enable,
-            )
-            if s.engine.url:
-                from engine.remote.team import TeamClient, TeamOptions  # only for those who have a team's engine
-
-                team = TeamOptions(s.engine.url, s.engine.fallback == "local", s.engine.allow_plaintext)
-                self._client = TeamClient(team, options, self._on_state)
-            else:
-                self._client = EngineClient(options, on_state=self._on_state)
+            self._client = self._new_client()
         return self._client
+
+    def _new_client(self) -> EngineClient | TeamClient:
+        client: EngineClient | TeamClient
+
+        def on_state(state: EngineState) -> None:
+            self._on_state(client, state)
+
+        s = self.settings
+        options = EngineOptions(
+            device=s.engine.device,
+            model=s.engine.model or None,
+            idle_minutes=s.engine.idle_minutes,
+            memory=s.memory.enable,
+        )
+        if s.engine.url:
+            from engine.remote.team import TeamClient, TeamOptions  # only for those who have a team's engine
+
+            team = TeamOptions(s.engine.url, s.engine.fallback == "local", s.engine.allow_plaintext)
+            client = TeamClient(team, options, on_state)
+        else:
+            client = EngineClient(options, on_state)
+        return client
 
     def apply(self, *sources: object) -> None:
         """Take settings from the client, and say what is wrong with them, once."""
-        old, (new, problems) = self.settings, resolve(*sources)
+        old, (new, problems) = self.settings, resolve(self.command_line, *sources)
         if (wrong := provenance.suspect(new.engine.url, self.folders, self.server.client_name)) is not None:
             problems.append(wrong)
             new = replace(new, engine=replace(new.engine, url=""))
         self.settings = new
+        self.counters.on = new.count
         log.logger.setLevel(new.log.level.upper())
         if new.log.file != old.log.file:
             problems += [p for p in [log.to_file(new.log.file)] if p]
@@ -100,7 +111,11 @@ class Session:
         if (new.engine, new.memory.enable) != (old.engine, old.memory.enable) and self._client is not None:
             client, self._client = self._client, None
             self.spawn(client.close())
+            self.ready.clear()
+            self.status.engine(EngineState("stopped"))
             self.memory.engine_changed()
+        if (new.completion, new.engine, new.memory.enable) != (old.completion, old.engine, old.memory.enable):
+            self.type_along.clear()
         if new != old:
             self.refresh()
 
@@ -130,7 +145,7 @@ class Session:
 
     def excluded(self, snapshot: Snapshot) -> str | None:
         """Why a document must not be read into a window; None when it may."""
-        return self.exclusions.reason(snapshot.path) if snapshot.path else None
+        return self.exclusions.reason(snapshot.kept_in) if snapshot.kept_in else None
 
     def start_engine(self) -> None:
         """Have the engine load while the person reads, so that the first suggestion is not the slow one."""
@@ -151,6 +166,7 @@ class Session:
         task = asyncio.ensure_future(self._guarded(work))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # what was cancelled before it began
         return task
 
     async def _guarded(self, work: Coroutine[Any, Any, object]) -> None:
@@ -179,7 +195,9 @@ class Session:
             self.pacing.running -= 1
             self.status.update()
 
-    def _on_state(self, state: EngineState) -> None:
+    def _on_state(self, client: EngineClient | TeamClient, state: EngineState) -> None:
+        if client is not self._client:
+            return  # the last words of one that was replaced
         self.status.engine(state)
         if state.state == "ready":
             self.ready.set()
@@ -190,6 +208,7 @@ class Session:
     async def restart_engine(self) -> None:
         """Restart the engine process."""
         self._complaints.clear()
+        self.type_along.clear()
         await self.engine.restart()
 
     async def close(self) -> None:

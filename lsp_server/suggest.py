@@ -73,22 +73,31 @@ class Suggester:
         self._warming: asyncio.Task[object] | None = None
 
     async def suggest(
-        self, document: Document, position: types.Position, invoked: bool, selected: types.SelectedCompletionInfo | None
+        self,
+        document: Document,
+        position: types.Position,
+        invoked: bool,
+        selected: types.SelectedCompletionInfo | None = None,
+        asked_as: str | None = None,
     ) -> list[Suggestion]:
-        """Suggestions for the document as it is now; [] when there is nothing to say, or it changed meanwhile."""
+        """Suggestions for the document as it is now; [] when there is nothing to say, or it changed meanwhile.
+
+        Only the newest question of those `asked_as` the same is answered; None is the document's URI.
+        """
         session, snapshot = self._session, document.snapshot
+        asked_as = asked_as or snapshot.uri
         cursor = snapshot.lines.offset(position)
         session.cursor_seen(document, cursor)
         if reason := self._silent(document, cursor, invoked):
             logger.debug("no suggestion: %s", reason)
-            session.latest.cancel(snapshot.uri)
+            session.latest.cancel(asked_as)
             return []
         place = Place.at(snapshot, cursor, selected)
-        middles, over = await self._middles(document, snapshot, place, invoked)
+        middles, over = await self._middles(asked_as, snapshot, place, invoked)
         if document.snapshot.version != snapshot.version:
             return []  # stale: the client asks again for what it has now
         found = list(self._fitted(place, middles, over))
-        if found and session.settings.count:
+        if found:
             first, text = found[0], snapshot.text
             session.shown.show(
                 snapshot.uri,
@@ -108,7 +117,7 @@ class Suggester:
         if not settings.enable or not session.looks_at(snapshot):
             return "Remask is off for this document"
         if reason := session.excluded(snapshot):
-            return f"{snapshot.path} is excluded: {reason}"
+            return f"{snapshot.kept_in} is excluded: {reason}"
         if invoked:
             return None
         if document.last_change in ("deleted", "undone") and not settings.after_deletion:
@@ -120,7 +129,7 @@ class Suggester:
         return None
 
     async def _middles(
-        self, document: Document, snapshot: Snapshot, place: Place, invoked: bool
+        self, asked_as: str, snapshot: Snapshot, place: Place, invoked: bool
     ) -> tuple[tuple[tuple[str, float], ...], int]:
         """Texts with their confidence, from an answer that still holds or from the engine; and closers to replace."""
         session = self._session
@@ -129,20 +138,20 @@ class Suggester:
         prefix, suffix = unix(place.source.text[: place.cursor]), unix(place.source.text[place.cursor :])
         rest = session.type_along.find(snapshot.uri, prefix, suffix, wanted)
         if rest is not None:
-            session.latest.cancel(snapshot.uri)
+            session.latest.cancel(asked_as)
             return rest.middles, rest.over
         seconds = (settings.invoked_timeout_ms if invoked else settings.timeout_ms) / 1e3
         request = completion_request(settings, snapshot, prefix, suffix, seconds, wanted)
-        asking = self._ask(request, snapshot.uri, not invoked, session.pacing.delay())
+        asking = self._ask(request, asked_as, not invoked, session.pacing.delay())
         try:
-            answer = await session.latest.run(snapshot.uri, asking)
+            answer = await session.latest.run(asked_as, asking)
         except CancelledError:
             return (), 0
         except RemaskError as error:
             session.engine_failed(error)
             return (), 0
-        if answer is None:
-            return (), 0
+        if answer is None or not answer.timings_ms:
+            return (), 0  # a newer question came, or there was no engine: that says nothing of this place
         single = settings.multiline == "never"
         middles = tuple(
             (normal(place.source, place.cursor, item.text, single), item.confidence) for item in answer.items
@@ -166,14 +175,15 @@ class Suggester:
         request = completion_request(session.settings.completion, snapshot, text[:cursor], text[cursor:], WARM_SECONDS)
         await session.engine.warm(request, document=snapshot.uri)
 
-    async def _ask(self, request: CompleteRequest, uri: str, automatic: bool, delay: float) -> CompleteAnswer:
+    async def _ask(self, request: CompleteRequest, asked_as: str, automatic: bool, delay: float) -> CompleteAnswer:
         if delay:
             await asyncio.sleep(delay)
         await self._session.configured.wait()
         with self._session.thinking():
-            answer = await self._session.engine.complete(request, document=uri, automatic=automatic)
+            answer = await self._session.engine.complete(request, document=asked_as, automatic=automatic)
         t = answer.timings_ms
-        self._session.pacing.took(t.get("total", 0.0) / 1e3)
+        if t:
+            self._session.pacing.took(t.get("total", 0.0) / 1e3)
         logger.debug(
             "%d suggestions in %.0f ms (%d steps, %d of %d tokens cached)",
             len(answer.items),

@@ -32,8 +32,6 @@ class Rest:
 
     middles: tuple[tuple[str, float], ...]
     over: int
-    typed: int
-    answer: Kept
 
 
 class TypeAlong:
@@ -65,7 +63,7 @@ class TypeAlong:
             typed = prefix[len(answer.prefix) :]
             if not typed and not added:
                 self.hits += 1
-                return Rest(answer.middles, 0, 0, answer)
+                return Rest(answer.middles, 0)
             rest = tuple(
                 (left, confidence)
                 for middle, confidence in answer.middles
@@ -73,8 +71,12 @@ class TypeAlong:
             )
             if rest:
                 self.hits += 1
-                return Rest(rest, len(added), len(typed), answer)
+                return Rest(rest, len(added))
         return None
+
+    def clear(self) -> None:
+        """Drop all answers: another engine, or other settings, may say something else."""
+        self._kept.clear()
 
     def forget(self, uri: str) -> None:
         """Drop a document's answers."""

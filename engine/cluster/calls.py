@@ -52,7 +52,8 @@ class Call:
         name = job.document or getattr(job.body, "path", None) or ""
         deadline = time.monotonic() + job.budget
         automatic = job.rank is Rank.AUTOMATIC
-        return cls(str(job.owner), job.id, job.kind, job.document, affinity(user, name), body, deadline, automatic)
+        key = affinity(user, name.partition("#")[0])  # a document's popup and rewrites share its prefix cache
+        return cls(str(job.owner), job.id, job.kind, job.document, key, body, deadline, automatic)
 
 
 class Engines:

@@ -28,7 +28,7 @@ def register(server: Server) -> None:
     """Register the request."""
     kinds = [types.CodeActionKind.QuickFix, FIX_ALL, *(f"{rewrite.KIND}.{degree}" for degree in rewrite.DEGREES)]
     options = types.CodeActionOptions(code_action_kinds=kinds, resolve_provider=True)
-    request(server, types.TEXT_DOCUMENT_CODE_ACTION, code_action, list, options)
+    request(server, types.TEXT_DOCUMENT_CODE_ACTION, code_action, lambda _: [], options)
 
 
 async def code_action(session: Session, params: types.CodeActionParams) -> list[types.CodeAction]:

@@ -131,7 +131,9 @@ async def source(session: Session, uri: object = None, *_: object) -> object:
     files = dict(session.engine.remembered)
     for document in session.documents:
         path = document.snapshot.path
-        if path and document.snapshot.uri != uri and not session.excluded(document.snapshot):
+        if path and document.snapshot.uri == uri:
+            files.pop(path, None)  # the others are asked about
+        elif path and not session.excluded(document.snapshot):
             files[path] = document.snapshot.text
     text, places = origins(shown.middles[0], files)
     lines = {place.path: Lines(files[place.path], session.documents.encoding) for place in places}

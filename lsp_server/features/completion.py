@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
-from lsp_server.documents import Snapshot
+from lsp_server.documents import Document, Snapshot
 from lsp_server.features.commands import ACCEPTED
 from lsp_server.features.handling import request
 from lsp_server.suggest import Suggestion
@@ -23,7 +23,7 @@ LABEL = 60  # characters
 def register(server: Server) -> None:
     """Register the request; clients ask by themselves while a word is typed, and behind these characters."""
     options = types.CompletionOptions(trigger_characters=[".", "(", "=", ":", " "])
-    request(server, types.TEXT_DOCUMENT_COMPLETION, completion, lambda: types.CompletionList(True, []), options)
+    request(server, types.TEXT_DOCUMENT_COMPLETION, completion, lambda _: types.CompletionList(True, []), options)
 
 
 async def completion(session: Session, params: types.CompletionParams) -> types.CompletionList:
@@ -31,14 +31,27 @@ async def completion(session: Session, params: types.CompletionParams) -> types.
     document = session.documents.get(params.text_document.uri)
     if document is None:
         return types.CompletionList(True, [])
-    context = params.context
-    typing = context is None or context.trigger_kind != types.CompletionTriggerKind.Invoked
     snapshot = document.snapshot
-    found = await session.suggester.suggest(document, params.position, not typing, None)
     cursor = snapshot.lines.offset(params.position)
+    invoked = by_key(document, params.context, cursor)
+    document.listed = snapshot.version
+    found = await session.suggester.suggest(document, params.position, invoked, asked_as=in_popup(snapshot.uri))
     shows_markdown = _shows_markdown(session.server.client_capabilities)
     items = [item(snapshot, cursor, s, number, shows_markdown) for number, s in enumerate(found)]
     return types.CompletionList(True, items)
+
+
+def in_popup(uri: str) -> str:
+    """What the list asks as: a client may show it beside ghost text, and neither question replaces the other."""
+    return f"{uri}#popup"
+
+
+def by_key(document: Document, context: types.CompletionContext | None, cursor: int) -> bool:
+    """Whether a person asked; `Invoked` alone does not say so, for clients also send it behind a typed letter."""
+    if context is None or context.trigger_kind != types.CompletionTriggerKind.Invoked:
+        return False
+    just_typed = document.last_change == "typed" and document.cursor == cursor
+    return not just_typed or document.listed == document.snapshot.version
 
 
 def _shows_markdown(capabilities: types.ClientCapabilities) -> bool:

@@ -17,7 +17,7 @@ METHOD = "remask/denoise"
 
 def register(server: Server) -> None:
     """Register the request."""
-    request(server, METHOD, denoise, nothing)
+    request(server, METHOD, denoise, lambda _: nothing())
 
 
 def nothing() -> dict[str, object]:

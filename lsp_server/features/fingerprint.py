@@ -17,7 +17,7 @@ METHOD = "remask/fingerprint"
 
 def register(server: Server) -> None:
     """Register the request."""
-    request(server, METHOD, fingerprint, lambda: None)
+    request(server, METHOD, fingerprint, lambda _: None)
 
 
 async def fingerprint(session: Session, params: Any) -> dict[str, object] | None:

@@ -25,10 +25,10 @@ def request(
     server: Server,
     method: str,
     handler: Callable[[Session, Params], Awaitable[Result]],
-    empty: Callable[[], Result],
+    empty: Callable[[Params], Result],
     options: Any = None,
 ) -> None:
-    """Register a request: cancelled when the client says so, what `empty` makes when something fails."""
+    """Register a request: cancelled when the client says so, what `empty` makes of it when something fails."""
 
     async def handle(params: Params) -> Result:
         try:
@@ -39,7 +39,7 @@ def request(
             server.session.engine_failed(error)
         except Exception:
             logger.exception("%s failed", method)
-        return empty()
+        return empty(params)
 
     server.feature(method, options)(handle)
 

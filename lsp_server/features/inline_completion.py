@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def register(server: Server) -> None:
     """Register the request. Without options pygls would not announce it, and no client would ask."""
     options = types.InlineCompletionOptions()
-    request(server, types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, list, options)
+    request(server, types.TEXT_DOCUMENT_INLINE_COMPLETION, inline_completion, lambda _: [], options)
 
 
 async def inline_completion(session: Session, params: types.InlineCompletionParams) -> list[types.InlineCompletionItem]:

@@ -25,7 +25,7 @@ def register(server: Server) -> None:
     """Register the three, and the change of workspace folders."""
     notification(server, types.INITIALIZE, initialize)
     notification(server, types.INITIALIZED, initialized)
-    request(server, types.SHUTDOWN, shutdown, lambda: None)
+    request(server, types.SHUTDOWN, shutdown, lambda _: None)
     notification(server, types.WORKSPACE_DID_CHANGE_WORKSPACE_FOLDERS, folders_changed)
 
 

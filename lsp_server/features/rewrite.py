@@ -25,7 +25,7 @@ SECONDS = 15.0
 
 def register(server: Server) -> None:
     """Register the request and the command for clients that resolve nothing."""
-    request(server, types.CODE_ACTION_RESOLVE, resolve, lambda: None)
+    request(server, types.CODE_ACTION_RESOLVE, resolve, lambda action: action)
 
 
 def offers(session: Session, snapshot: Snapshot, start: int, end: int) -> list[types.CodeAction]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from lsp_server.features.completion import in_popup
 from lsp_server.features.handling import notification
 from lsp_server.suggest import unix
 
@@ -43,8 +44,7 @@ def did_change(session: Session, params: types.DidChangeTextDocumentParams) -> N
         logger.warning("a change to a document that is not open: %s", uri)
         return
     edits = document.change(params.text_document.version, params.content_changes)
-    if session.settings.count:
-        session.shown.changed(uri, unix(document.snapshot.text), max((len(e.new) for e in edits), default=0))
+    session.shown.changed(uri, unix(document.snapshot.text), max((len(e.new) for e in edits), default=0))
     session.diagnosis.changed(document, edits)
     session.memory.changed(document)
 
@@ -53,14 +53,17 @@ def did_close(session: Session, params: types.DidCloseTextDocumentParams) -> Non
     """Stop following; its problems are withdrawn."""
     uri = params.text_document.uri
     session.latest.cancel(uri)
+    session.latest.cancel(in_popup(uri))
     session.shown.closed(uri)
     session.type_along.forget(uri)
-    session.documents.close(uri)
+    document = session.documents.close(uri)
     session.diagnosis.closed(uri)
+    if document is not None:
+        session.memory.closed(document)
 
 
 def did_save(session: Session, params: types.DidSaveTextDocumentParams) -> None:
     """A .gitignore that was saved may exclude other files now."""
     if params.text_document.uri.endswith("/.gitignore"):
         session.exclusions.forget_gitignores()
-        session.memory.refresh()
+        session.refresh()

@@ -24,7 +24,7 @@ def did_change(session: Session, params: types.DidChangeWatchedFilesParams) -> N
     """Files were created, changed or deleted."""
     if any(change.uri.endswith("/.gitignore") for change in params.changes):
         session.exclusions.forget_gitignores()
-        session.memory.refresh()
+        session.refresh()
     for change in params.changes:
         path = to_fs_path(change.uri)
         if path and grammars.for_path(path):

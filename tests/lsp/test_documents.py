@@ -64,3 +64,12 @@ def test_the_language_comes_from_the_identifier_and_else_from_the_files_name() -
     unknown = Document(t.TextDocumentItem("untitled:Untitled-1", "plaintext", 1, ""), "utf-16")
     assert unknown.snapshot.language is None
     assert unknown.snapshot.path is None
+
+
+def test_a_character_that_comes_in_two_halves_is_parsed_as_one() -> None:
+    doc = document("x = ''\n")
+    replace(doc, 5, 5, "\ud83d")
+    assert doc.snapshot.source.text == "x = '?'\n"
+    replace(doc, 6, 6, "\ude00")
+    assert doc.snapshot.text == "x = '😀'\n"
+    assert doc.snapshot.source.text == doc.snapshot.text
