@@ -278,6 +278,117 @@ def test_a_plugin_manager_may_load_it_when_a_file_is_already_open(
         nvim.stop()
 
 
+def test_tab_keeps_its_meaning_in_every_buffer_and_after_the_server_was_started_anew(
+    neovim: Neovim, engine_home: Path, tmp_path: Path
+) -> None:
+    mapping = "vim.keymap.set('i', '<Tab>', function() return 'TAB' end, { expr = true })\n"
+    nvim = Driver(neovim, tmp_path, mapping + "vim.o.hidden = true\n" + documented_setup())
+    try:
+        for name in ("1.py", "2.py", "3.py"):
+            (tmp_path / name).write_text("# a comment\n")
+        # All three are there before the server is, and the one in the middle is current: in whichever order they are
+        # attached, one comes after it.
+        nvim.lua("for _, name in ipairs({ '1.py', '3.py', '2.py' }) do vim.cmd.edit(name) end")
+        nvim.until(f"return {attached_everywhere(3)}")
+        for name in ("1.py", "2.py", "3.py"):
+            press_tab(nvim, name)
+        nvim.lua("vim.lsp.get_clients({ name = 'remask' })[1]:stop(true)")
+        nvim.until("return #vim.lsp.get_clients({ name = 'remask' }) == 0")
+        nvim.lua("vim.cmd.edit({ bang = true })")
+        nvim.until(f"return {attached_everywhere(1)}")
+        press_tab(nvim, "3.py")
+    finally:
+        nvim.stop()
+
+
+def attached_everywhere(buffers: int) -> str:
+    """Lua: whether one client serves so many buffers, with their keys set."""
+    return f"""(function()
+      local client = vim.lsp.get_clients({{ name = 'remask' }})[1]
+      local served = client and vim.tbl_keys(client.attached_buffers) or {{}}
+      return #served == {buffers} and vim.iter(served):all(function(buffer)
+        return #vim.api.nvim_buf_get_keymap(buffer, 'i') > 0
+      end)
+    end)()"""
+
+
+def press_tab(nvim: Driver, name: str) -> None:
+    nvim.keys("<Esc>")
+    nvim.lua("vim.cmd.buffer(...)", name)
+    nvim.keys("A<Tab>")
+    nvim.until_text(lambda text: text.startswith("# a commentTAB"))
+    nvim.keys("<Esc>")
+
+
+def test_two_projects_have_a_server_each_and_commands_find_the_right_one(
+    neovim: Neovim, engine_home: Path, tmp_path: Path
+) -> None:
+    nvim = Driver(neovim, tmp_path, "vim.o.hidden = true\n" + documented_setup())
+    try:
+        for project in ("first", "second"):
+            (tmp_path / project / ".git").mkdir(parents=True)
+            nvim.edit(tmp_path / project / "broken.py", "def add(a, b)\n    return a + b\n")
+        assert nvim.lua("return #vim.lsp.get_clients({ name = 'remask' })") == 2
+        nvim.until(problems_in_each(1))
+
+        nvim.lua("vim.cmd.Remask('pause')")
+        nvim.until(problems_in_each(0))
+        nvim.lua("vim.cmd.Remask('resume')")
+        nvim.until(problems_in_each(1))
+
+        asked = """
+        local asked = {}
+        for _, client in ipairs(vim.lsp.get_clients({ name = 'remask' })) do
+          local request = client.request
+          client.request = function(self, method, ...)
+            if method == 'workspace/executeCommand' then table.insert(asked, vim.fs.basename(self.root_dir)) end
+            return request(self, method, ...)
+          end
+        end
+        for _, project in ipairs({ 'first', 'second' }) do
+          vim.cmd.buffer(project .. '/broken.py')
+          vim.cmd.Remask('source')
+        end
+        vim.cmd.enew()
+        vim.cmd.Remask('source')
+        return asked
+        """
+        assert nvim.lua(asked)[:2] == ["first", "second"]
+        nvim.until("return select(2, vim.fn.execute('messages'):gsub('nothing like this', '')) == 3")
+
+        off = "require('remask').statusline() == 'Remask off'"
+        nvim.lua("vim.lsp.get_clients({ name = 'remask' })[1]:stop(true)")
+        nvim.until("return #vim.lsp.get_clients({ name = 'remask' }) == 1")
+        time.sleep(0.3)
+        assert not nvim.lua(f"return {off}"), "the other one goes on"
+        nvim.lua("vim.lsp.get_clients({ name = 'remask' })[1]:stop(true)")
+        nvim.until(f"return {off}")
+    finally:
+        nvim.stop()
+
+
+def problems_in_each(number: int) -> str:
+    """Lua: whether the file of either project has so many problems."""
+    return f"""return vim.iter({{ 'first', 'second' }}):all(function(project)
+      return #vim.diagnostic.get(vim.fn.bufnr(project .. '/broken.py')) == {number}
+    end)"""
+
+
+@pytest.mark.parametrize("popup", ["auto", "always"])
+def test_the_list_of_completions_is_offered_when_the_settings_say_so(
+    popup: str, neovim: Neovim, engine_home: Path, tmp_path: Path
+) -> None:
+    path = documented_setup().splitlines()[0]
+    setup = f"\nrequire('remask').setup({{ settings = {{ completion = {{ popup = '{popup}' }} }} }})\n"
+    nvim = Driver(neovim, tmp_path, path + setup)
+    try:
+        open_code(nvim, tmp_path)
+        offered = nvim.lua("return vim.lsp.get_clients({ name = 'remask' })[1].server_capabilities.completionProvider")
+        assert (offered is not None) == (popup == "always")
+    finally:
+        nvim.stop()
+
+
 def test_doctor_finds_nothing_wrong_with_the_documented_setup_and_says_what_an_empty_one_lacks(
     neovim: Neovim, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,6 +1,7 @@
 /**
- * Writes into package.json what the server declares: its settings (`remask lsp --settings-schema`) and the languages
- * that activate the extension (the registry of `grammars`). With `--check` it writes nothing and fails on a difference.
+ * Writes into package.json what the server declares: its settings (`remask lsp --settings-schema`), the languages that
+ * activate the extension and the server's names of them (the registry of `grammars`). With `--check` it writes nothing
+ * and fails on a difference.
  */
 import { execFileSync } from "node:child_process";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -8,10 +9,10 @@ import { join } from "node:path";
 import { extensionFolder, findPython, repositoryFolder } from "./paths.mjs";
 
 const TITLE = "Remask";
-const LANGUAGE_IDS = `
+const LANGUAGE_NAMES = `
 import json
 from grammars.registry import LANGUAGES
-print(json.dumps([i for language in LANGUAGES for i in language.language_ids]))
+print(json.dumps({i: language.name for language in LANGUAGES for i in language.language_ids}))
 `;
 
 /** @param {string[]} args @returns {any} */
@@ -20,13 +21,15 @@ function python(args) {
 }
 
 const { properties } = python(["-m", "engine.cli.main", "lsp", "--settings-schema"]);
-const languageIds = /** @type {string[]} */ (python(["-c", LANGUAGE_IDS]));
+const languageNames = /** @type {Record<string, string>} */ (python(["-c", LANGUAGE_NAMES]));
+const languageIds = Object.keys(languageNames);
 
 const file = join(extensionFolder, "package.json");
 const manifest = JSON.parse(readFileSync(file, "utf8"));
 const before = JSON.stringify(manifest);
 
 manifest.activationEvents = languageIds.map((id) => `onLanguage:${id}`);
+manifest.languageNames = languageNames;
 const section = manifest.contributes.configuration.find((/** @type {{ title: string }} */ s) => s.title === TITLE);
 section.properties = Object.fromEntries(
   Object.entries(properties).map(([name, property], i) => [name, { .../** @type {object} */ (property), order: i + 1 }]),

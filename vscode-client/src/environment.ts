@@ -18,7 +18,7 @@ export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOut
   mkdirSync(home, { recursive: true });
   const python = await findPython(home, log);
   if (python === null) {
-    await complain(log, "Remask needs Python 3.11 or newer, and found none on PATH. Install one, then try again.");
+    complain(log, "Remask needs Python 3.11 or newer, and found none on PATH. Install one, then try again.");
     return;
   }
   const wanted = await packageToInstall(context);
@@ -47,7 +47,7 @@ export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOut
   } catch (error) {
     rmSync(environment, { recursive: true, force: true });
     if (!(error instanceof vscode.CancellationError)) {
-      await complain(log, `Remask could not set up its server: ${error instanceof Error ? error.message : String(error)}`);
+      complain(log, `Remask could not set up its server: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
 }
@@ -131,9 +131,12 @@ function logged(
   });
 }
 
-async function complain(log: vscode.LogOutputChannel, message: string): Promise<void> {
+/** Does not wait for an answer: a notification stays until it is dismissed, and the server is to be back before. */
+function complain(log: vscode.LogOutputChannel, message: string): void {
   log.error(message);
-  if ((await vscode.window.showErrorMessage(message, "Show the Log")) !== undefined) {
-    log.show();
-  }
+  void vscode.window.showErrorMessage(message, "Show the Log").then((picked) => {
+    if (picked !== undefined) {
+      log.show();
+    }
+  });
 }

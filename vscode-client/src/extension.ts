@@ -32,7 +32,9 @@ export function activate(context: vscode.ExtensionContext): void {
     panel,
     ...registerCommands({ context, log, server: current, pauses, statusItem, reports, panel }),
     current.onStarted(() => {
-      void pauses.repeat();
+      pauses.repeat().catch((error: unknown) => {
+        log.warn(`What is paused could not be told to the new server: ${String(error)}`);
+      });
     }),
     current.onStatus(({ state }) => {
       void vscode.commands.executeCommand("setContext", "remask.running", current.running);

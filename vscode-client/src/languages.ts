@@ -1,12 +1,17 @@
 /** The languages that the server knows, as VS Code names them. */
 import type { DocumentFilter } from "vscode-languageclient/node";
 
-// The manifest says when to activate, and is generated from the server's registry: one list, not two.
-import { activationEvents } from "../package.json";
+// The manifest has them from the server's registry: one list, not two.
+import { languageNames } from "../package.json";
 
-export const LANGUAGES: readonly string[] = activationEvents
-  .filter((event) => event.startsWith("onLanguage:"))
-  .map((event) => event.slice("onLanguage:".length));
+const NAMES: Readonly<Record<string, string | undefined>> = languageNames;
+
+export const LANGUAGES: readonly string[] = Object.keys(NAMES);
+
+/** All identifiers of what is one language to the server: to it, `javascriptreact` is JavaScript. */
+export function sameLanguage(languageId: string): readonly string[] {
+  return LANGUAGES.filter((id) => NAMES[id] === NAMES[languageId]);
+}
 
 export const NOTEBOOK_CELL = "vscode-notebook-cell";
 

@@ -1,5 +1,6 @@
 /** What is paused, and telling so to each new server: the server forgets when it is started again. */
 import * as vscode from "vscode";
+import { sameLanguage } from "./languages.js";
 import { PAUSE, RESUME } from "./protocol.js";
 import type { Server } from "./server.js";
 
@@ -13,6 +14,7 @@ export class Pauses {
     return this.#everything;
   }
 
+  /** Identifiers, with all of a language when one of them was paused. */
   get languages(): ReadonlySet<string> {
     return this.#languages;
   }
@@ -21,16 +23,21 @@ export class Pauses {
     if (languageId === undefined) {
       await this.#setEverything(true);
     } else {
-      this.#languages.add(languageId);
+      for (const id of sameLanguage(languageId)) {
+        this.#languages.add(id);
+      }
     }
     await this.server.execute(PAUSE, ...(languageId === undefined ? [] : [languageId]));
   }
 
   async resume(languageId?: string): Promise<void> {
     if (languageId === undefined) {
+      this.#languages.clear(); // as the server does
       await this.#setEverything(false);
     } else {
-      this.#languages.delete(languageId);
+      for (const id of sameLanguage(languageId)) {
+        this.#languages.delete(id);
+      }
     }
     await this.server.execute(RESUME, ...(languageId === undefined ? [] : [languageId]));
   }

@@ -35,7 +35,6 @@ export const DENOISE = "remask/denoise";
 /** Commands that the server runs (`workspace/executeCommand`). */
 export const PAUSE = "remask.pause";
 export const RESUME = "remask.resume";
-export const RESTART_ENGINE = "remask.restartEngine";
 export const STATS = "remask.stats";
 export const DOCTOR = "remask.doctor";
 export const ACCEPTED = "remask.accepted";

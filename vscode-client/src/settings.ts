@@ -21,8 +21,8 @@ export function ownSettings(): OwnSettings {
 }
 
 /** The server's settings as a nested object. */
-export function serverSettings(scope?: vscode.Uri): Record<string, unknown> {
-  const all = vscode.workspace.getConfiguration(undefined, scope).get<Record<string, unknown>>(SECTION, {});
+export function serverSettings(): Record<string, unknown> {
+  const all = vscode.workspace.getConfiguration().get<Record<string, unknown>>(SECTION, {});
   return withoutOwn(all);
 }
 

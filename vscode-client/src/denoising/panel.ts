@@ -33,14 +33,15 @@ export class DenoisingPanel implements vscode.Disposable {
     if (this.#at === undefined || this.#panel === undefined) {
       return;
     }
-    const { document, position } = this.#at;
+    const { document } = this.#at;
     this.#cancel?.cancel();
     const cancel = (this.#cancel = new vscode.CancellationTokenSource());
-    const name = vscode.workspace.asRelativePath(document.uri);
-    const place = `${name}, line ${String(position.line + 1)}, column ${String(position.character + 1)}`;
-    const before = document.lineAt(position.line).text.slice(0, position.character);
-    this.#say({ kind: "busy", place });
+    let place = vscode.workspace.asRelativePath(document.uri);
     try {
+      const position = document.validatePosition(this.#at.position); // its line may have been deleted since
+      place = `${place}, line ${String(position.line + 1)}, column ${String(position.character + 1)}`;
+      const before = document.lineAt(position.line).text.slice(0, position.character);
+      this.#say({ kind: "busy", place });
       const result = await this.server.denoise(document, position, cancel.token);
       if (!cancel.token.isCancellationRequested) {
         this.#say({ kind: "frames", place, before, frames: frames(result) });

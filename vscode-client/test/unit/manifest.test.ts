@@ -1,5 +1,7 @@
 /** Promises that the manifest makes, checked where they can be read. */
 import assert from "node:assert/strict";
+import { readFileSync, readdirSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import manifest from "../../package.json";
 import * as protocol from "../../src/protocol.js";
@@ -49,6 +51,22 @@ test("menus and the walkthrough name commands that exist", () => {
   assert.ok(named.length > 3);
   assert.deepEqual(
     named.filter((id) => !ids.has(id)),
+    [],
+  );
+});
+
+test("every context key that the manifest waits for is set by the extension", () => {
+  const source = readdirSync("src").map((name) => (name.endsWith(".ts") ? readFileSync(join("src", name), "utf8") : ""));
+  const set = [...source.join("\n").matchAll(/"setContext", "(remask\.\w+)"/g)].map(([, key]) => key);
+  const events = manifest.contributes.walkthroughs.flatMap(({ steps }) => steps).flatMap((step) => step.completionEvents);
+  const conditions = [...commands.map(({ enablement }) => enablement ?? ""), ...keybindings.map(({ when }) => when)];
+  const read = [
+    ...events.filter((event) => event.startsWith("onContext:")).map((event) => event.slice("onContext:".length)),
+    ...conditions.flatMap((condition) => condition.match(/remask\.\w+/g) ?? []),
+  ];
+  assert.ok(read.length > 3);
+  assert.deepEqual(
+    read.filter((key) => !set.includes(key)),
     [],
   );
 });

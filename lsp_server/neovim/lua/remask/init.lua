@@ -18,6 +18,7 @@ M.options = {
 }
 
 M.status = { state = 'off' }
+local told = {} -- what each client's server said last: one may exit and others go on
 
 --- Whether this Neovim shows ghost text of language servers by itself.
 function M.native()
@@ -61,9 +62,8 @@ function M.dismiss()
 end
 
 -- What a key did before we took it: other plugins' mappings and Neovim's own (<Tab> jumps in snippets) go on working.
-local function previous_meaning(key)
-  local old = vim.fn.maparg(key, 'i', false, true)
-  if vim.tbl_isempty(old) or (old.desc or ''):find('^Remask') then
+local function previous_meaning(old, key)
+  if vim.tbl_isempty(old) then
     return function()
       return key
     end
@@ -92,13 +92,21 @@ local function map(buffer, key, action, description, falls_back)
   if not key then
     return
   end
-  local otherwise = falls_back and previous_meaning(key)
+  local desc = 'Remask: ' .. description
+  local old = vim.api.nvim_buf_call(buffer, function()
+    return vim.fn.maparg(key, 'i', false, true)
+  end)
+  -- Attached anew, as after a crash: the mapping serves any client, and knows what the key did before it.
+  if old.buffer == 1 and old.desc == desc then
+    return
+  end
+  local otherwise = falls_back and previous_meaning(old, key)
   vim.keymap.set('i', key, function()
     if action() == false and otherwise then
       return otherwise()
     end
     return ''
-  end, { buffer = buffer, expr = true, replace_keycodes = true, desc = 'Remask: ' .. description })
+  end, { buffer = buffer, expr = true, replace_keycodes = true, desc = desc })
 end
 
 --- Called for every buffer that the server serves.
@@ -129,10 +137,21 @@ function M.attach(client, buffer)
   end, 'show where the workspace says the same')
 end
 
-function M.on_status(status)
+local function show_status(status)
   M.status = status
   vim.api.nvim_exec_autocmds('User', { pattern = 'RemaskStatus', modeline = false, data = status })
   vim.cmd.redrawstatus({ bang = true })
+end
+
+function M.on_status(client_id, status)
+  told[client_id] = status
+  show_status(status)
+end
+
+function M.on_exit(client_id)
+  told[client_id] = nil
+  local _, other = next(told)
+  show_status(other or { state = 'off' })
 end
 
 --- For a status line: `%{v:lua.require'remask'.statusline()}`.
@@ -150,21 +169,31 @@ function M.statusline()
   return text
 end
 
-local function execute(command, ...)
-  local client = vim.lsp.get_clients({ name = 'remask' })[1]
-  if not client then
+local function execute(clients, command, ...)
+  if #clients == 0 then
     vim.notify('Remask does not run here; see :checkhealth remask', vim.log.levels.WARN)
-    return
   end
-  client:request('workspace/executeCommand', { command = command, arguments = { ... } }, function(err, result)
-    if err then
-      vim.notify('Remask: ' .. (err.message or 'the command failed'), vim.log.levels.ERROR)
-    elseif command == 'remask.stats' then
-      vim.notify(vim.inspect(result))
-    elseif command == 'remask.source' then
-      M.show_places(result, client.offset_encoding)
-    end
-  end)
+  for _, client in ipairs(clients) do
+    client:request('workspace/executeCommand', { command = command, arguments = { ... } }, function(err, result)
+      if err then
+        vim.notify('Remask: ' .. (err.message or 'the command failed'), vim.log.levels.ERROR)
+      elseif command == 'remask.stats' then
+        vim.notify(vim.inspect(result))
+      elseif command == 'remask.source' then
+        M.show_places(result, client.offset_encoding)
+      end
+    end)
+  end
+end
+
+-- Each project has a client of its own.
+local function all_clients()
+  return vim.lsp.get_clients({ name = 'remask' })
+end
+
+-- The one of this buffer; where Remask serves nothing, as in the help, any.
+local function one_client()
+  return { vim.lsp.get_clients({ name = 'remask', bufnr = 0 })[1] or all_clients()[1] }
 end
 
 function M.show_places(result, encoding)
@@ -179,22 +208,22 @@ end
 
 --- Put the places where the workspace says what the suggestion says into the quickfix list.
 function M.source()
-  execute('remask.source', vim.uri_from_bufnr(0))
+  execute(one_client(), 'remask.source', vim.uri_from_bufnr(0))
 end
 
 M.commands = {
   source = M.source,
   pause = function(language)
-    execute('remask.pause', language)
+    execute(all_clients(), 'remask.pause', language)
   end,
   resume = function(language)
-    execute('remask.resume', language)
+    execute(all_clients(), 'remask.resume', language)
   end,
   restart = function()
-    execute('remask.restartEngine')
+    execute(one_client(), 'remask.restartEngine')
   end,
   stats = function()
-    execute('remask.stats')
+    execute(one_client(), 'remask.stats')
   end,
   fix = function()
     vim.lsp.buf.code_action({
