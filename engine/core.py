@@ -77,15 +77,14 @@ class Engine:
             raise BadRequestError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
         checkpoint = Checkpoint(Path(model) if model is not None else None)
         self.vocabulary = Vocabulary(checkpoint.tokenizer_file)
-        chosen_device = choose(device)
+        self._chosen = choose(device)
         if lanes is None:
-            lanes = LANES if chosen_device.name == "cuda" else 1
-        self.denoiser = Denoiser(checkpoint, chosen_device, lanes=lanes)
+            lanes = LANES if self._chosen.name == "cuda" else 1
+        self.denoiser = Denoiser(checkpoint, self._chosen, lanes=lanes)
         self.turns = Turns(self.denoiser.forward_all, lanes)
         if lanes > 1:
             self.denoiser.share = self.turns.forward
         self.model = checkpoint.name
-        self.device = self.denoiser.device.name
         self.counters = Counters()
         self.caches = CachePool(self.denoiser, limit=2 + lanes)
         store = TokenStore(user_cache_path("remask") / "memory.sqlite", checkpoint.digest)
@@ -154,7 +153,7 @@ class Engine:
         self, request: CompleteRequest, cancel: CancelToken | None = None, observe: Observer | None = None
     ) -> CompleteAnswer:
         """Answer with costs; raises `CancelledError`, `BadRequestError`. `observe` is called after each step."""
-        self._check(request.language, request.prefix, request.suffix)
+        self._check(request, request.prefix, request.suffix)
         if not 1 <= request.alternatives <= 8:
             raise BadRequestError(f"alternatives must be 1 to 8, not {request.alternatives}")
         if request.max_tokens < 1:
@@ -170,7 +169,7 @@ class Engine:
         self, request: RepairRequest, cancel: CancelToken | None = None, observe: Observer | None = None
     ) -> RepairAnswer:
         """Answer with costs; raises `CancelledError`, `BadRequestError`."""
-        self._check(request.language, request.text)
+        self._check(request, request.text)
         with self._request():
             answer = self.repairer.run(request, cancel or CancelToken(), observe)
             self.counters.repairs += 1
@@ -181,7 +180,7 @@ class Engine:
         self, request: RewriteRequest, cancel: CancelToken | None = None, observe: Observer | None = None
     ) -> RewriteAnswer:
         """Answer with costs; raises `CancelledError`, `BadRequestError`."""
-        self._check(request.language, request.text)
+        self._check(request, request.text)
         with self._request():
             answer = self.rewriter.run(request, cancel or CancelToken(), observe)
             self.counters.steps += answer.steps
@@ -189,12 +188,22 @@ class Engine:
 
     def warm(self, request: CompleteRequest, cancel: CancelToken | None = None) -> None:
         """Parse and prefill what a completion at this cursor will need; stopped half-way, it keeps what it has done."""
-        self._check(request.language, request.prefix, request.suffix)
+        self._check(request, request.prefix, request.suffix)
         with self._request():
             self.parser.parse(request.language, request.prefix + request.suffix)
             window = self.completer.windows.build(request.prefix, request.suffix)
             task = Task(window.ids, cancel=cancel or CancelToken())
             Writing(self.denoiser, self.vocabulary, self.caches.get(window.ids), task)
+
+    @property
+    def device(self) -> str:
+        """What the model runs on now; a GPU may be lost under way."""
+        return self.denoiser.device.name
+
+    @property
+    def trouble(self) -> str:
+        """Why the processor does the work of the GPU that was chosen; empty while that one does."""
+        return self.denoiser.device.reason if self.denoiser.device is not self._chosen else ""
 
     @property
     def lanes(self) -> int:
@@ -225,11 +234,13 @@ class Engine:
         numbers |= self.caches.stats()
         return numbers | (self.memory.stats() if self.memory else {})
 
-    def _check(self, language: str, *texts: str) -> None:
+    def _check(self, request: CompleteRequest | RepairRequest | RewriteRequest, *texts: str) -> None:
         try:
-            grammars.get(language)
+            grammars.get(request.language)
         except grammars.UnknownLanguageError as unknown:
             raise BadRequestError(str(unknown)) from None
+        if request.seed < 0:
+            raise BadRequestError(f"seed must be 0 or more, not {request.seed}")
         size = sum(map(len, texts))
         if size > MAX_CHARACTERS:
             raise BadRequestError(f"the file has {size:,} characters; Remask reads at most {MAX_CHARACTERS:,}")

@@ -57,22 +57,24 @@ class Memory:
         self.lines_taken = 0
 
     def remember(self, path: str, text: str) -> None:
-        """Add a file or replace its older text; it can be found when this returns. Other languages are left out."""
+        """Add a file or replace its older text; it can be found when this returns. Other languages are left out.
+
+        Who feeds a workspace begins with what matters most: over the bound the file that came last makes room.
+        """
         language = grammars.for_path(path)
         if language is None or len(text) > MAX_FILE:
             self.forget(path)
             return
-        ids = self._encode(text)
+        ids, family = self._encode(text), family_of(language)
         with self._lock:
-            self._drop(path)
-            while self._where and self.tokens + len(ids) > MAX_TOKENS:
-                self._drop(next(iter(self._where)))  # the longest unchanged
-            self._shelves[family_of(language)].put(path, ids)
-            self._where[path] = (family_of(language), len(ids))
-            self.tokens += len(ids)
-            if self._shelves[family_of(language)].crowded and not self._merging:
+            self.tokens += len(ids) - self._where.get(path, ("", 0))[1]
+            self._where[path] = (family, len(ids))
+            self._make_room(path)
+            shelf = self._shelves[family]
+            shelf.put(path, ids)
+            if shelf.crowded and not self._merging:
                 self._merging = True
-                self._merger.submit(self._merge, self._shelves[family_of(language)])
+                self._merger.submit(self._merge, shelf)
 
     def forget(self, path: str) -> None:
         """Drop a file; unknown paths are fine."""
@@ -118,7 +120,15 @@ class Memory:
     def _encode(self, text: str) -> Tokens:
         if self.store is None:
             return np.array(self.vocabulary.encode(text), dtype=np.uint32)
-        return self.store.tokens(text, self.vocabulary.encode)
+        return self.store.tokens(text, self.vocabulary.encode, self.vocabulary.size)
+
+    def _make_room(self, path: str) -> None:
+        """For a file: the last of the others go."""
+        while self.tokens > MAX_TOKENS:
+            last = next((other for other in reversed(self._where) if other != path), None)
+            if last is None:
+                return
+            self._drop(last)
 
     def _drop(self, path: str) -> None:
         family, size = self._where.pop(path, ("", 0))

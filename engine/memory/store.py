@@ -1,7 +1,7 @@
 """Token ids of workspace files on disk, keyed by the hash of their text, so that a restart need not tokenise again.
 
 One SQLite file in the cache folder, readable by the user alone. It is a cache and nothing more: whatever goes wrong
-with it (read-only folder, full disk, damage) costs time and is otherwise ignored.
+with it (read-only folder, full disk) costs time and is otherwise ignored; a damaged file is replaced.
 """
 
 from __future__ import annotations
@@ -34,24 +34,27 @@ class TokenStore:
         self.model = model
         self._lock = threading.Lock()
         self._pending: list[tuple[bytes, bytes, float]] = []
+        self._hits: dict[bytes, float] = {}  # when rows that are there were used
         self.file = file
         self._connection: sqlite3.Connection | None = None
         self._opened = False
+        self._replaced = False
 
-    def tokens(self, text: str, encode: Callable[[str], list[int]]) -> Tokens:
-        """Token ids of `text`, from the cache where it has them."""
+    def tokens(self, text: str, encode: Callable[[str], list[int]], size: int) -> Tokens:
+        """Token ids of `text`, from the cache where it has them; an id that is not under `size` is damage."""
         key = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16, salt=self.model.encode()[:16]).digest()
         with self._lock:
             if not self._opened:  # an engine that remembers nothing leaves no file
-                self._open(self.file)
-            found = self._read(key)
-            if found is None:
+                self._open()
+            ids = self._read(key, size)
+            if ids is not None:
+                self._hits[key] = time.time()
+            else:
                 ids = np.array(encode(text), dtype=np.uint32)
                 self._pending.append((key, ids.tobytes(), time.time()))
-                if len(self._pending) >= WRITE_EVERY:
-                    self._write()
-                return ids
-        return found
+            if len(self._pending) + len(self._hits) >= WRITE_EVERY:
+                self._write()
+        return ids
 
     def close(self) -> None:
         """Write what is pending, drop what was not used for longest beyond the size limit."""
@@ -63,8 +66,8 @@ class TokenStore:
                 self._connection.close()
                 self._connection = None
 
-    def _open(self, file: Path) -> None:
-        self._opened = True
+    def _open(self) -> None:
+        self._opened, file = True, self.file
         try:
             file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
@@ -74,10 +77,9 @@ class TokenStore:
             self._connection.execute("PRAGMA synchronous=OFF")
             self._connection.execute("CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, ids BLOB, used REAL)")
         except (OSError, sqlite3.Error) as failure:
-            log.warning("the memory's cache %s cannot be used: %s", file, failure)
-            self._connection = None
+            self._give_up(failure)
 
-    def _read(self, key: bytes) -> Tokens | None:
+    def _read(self, key: bytes, size: int) -> Tokens | None:
         if self._connection is None:
             return None
         try:
@@ -85,15 +87,20 @@ class TokenStore:
         except sqlite3.Error as failure:
             self._give_up(failure)
             return None
-        return np.frombuffer(row[0], dtype=np.uint32) if row and len(row[0]) % 4 == 0 else None
+        if row is None or not isinstance(row[0], bytes) or len(row[0]) % 4:
+            return None
+        ids = np.frombuffer(row[0], dtype=np.uint32)
+        return ids if not len(ids) or ids.max() < size else None
 
     def _write(self) -> None:
         rows, self._pending = self._pending, []
-        if self._connection is None or not rows:
+        hits, self._hits = self._hits, {}
+        if self._connection is None or not (rows or hits):
             return
         try:
             self._connection.execute("BEGIN")
             self._connection.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?)", rows)
+            self._connection.executemany("UPDATE files SET used = ? WHERE hash = ?", [(t, k) for k, t in hits.items()])
             self._connection.execute("COMMIT")
         except sqlite3.Error as failure:
             self._give_up(failure)
@@ -107,9 +114,22 @@ class TokenStore:
             connection.executemany("DELETE FROM files WHERE hash = ?", [(h,) for h, _ in old])
             size -= sum(n for _, n in old)
 
-    def _give_up(self, failure: sqlite3.Error) -> None:
-        log.warning("the memory's cache failed and is left alone from now on: %s", failure)
+    def _give_up(self, failure: Exception) -> None:
+        """Go on without the file; or with a new one in its place, once, when it is damaged."""
         with contextlib.suppress(sqlite3.Error):
             if self._connection is not None:
                 self._connection.close()
         self._connection = None
+        damaged = isinstance(failure, sqlite3.DatabaseError) and not isinstance(failure, sqlite3.OperationalError)
+        if not damaged or self._replaced:
+            log.warning("the memory's cache %s failed and is left alone from now on: %s", self.file, failure)
+            return
+        log.warning("the memory's cache %s is damaged and is made anew: %s", self.file, failure)
+        self._replaced = True
+        try:
+            for end in ("", "-wal", "-shm"):
+                self.file.with_name(self.file.name + end).unlink(missing_ok=True)
+        except OSError as failed:
+            log.warning("it cannot be deleted: %s", failed)
+            return
+        self._open()

@@ -135,7 +135,7 @@ def _in_words(host: str, token: Token | None, failure: Exception) -> EngineUnava
     if not isinstance(failure, InvalidStatus):
         if isinstance(failure, WebSocketException):
             return EngineUnavailableError(f"{host} does not speak WebSocket ({type(failure).__name__})")
-        raise failure
+        return _not_even_called(host, failure)
     response = failure.response
     status, said = response.status_code, _message(response.body)
     if status in (401, 403):
@@ -147,6 +147,19 @@ def _in_words(host: str, token: Token | None, failure: Exception) -> EngineUnava
         after = response.headers.get("Retry-After", "")
         return RefusedError(f"{host} has no room at the moment{said}", float(after) if after.isdecimal() else 0.0)
     return EngineUnavailableError(f"{host} answered with HTTP status {status}{said}: see remask.engine.url")
+
+
+def _not_even_called(host: str, failure: Exception) -> EngineUnavailableError:
+    """What failed on this machine, before the network or beside it."""
+    why = _plain(f"{type(failure).__name__}: {failure}")
+    if isinstance(failure, ImportError):
+        return SetupError(
+            f"{host} cannot be reached ({why}): install that package beside Remask (a SOCKS proxy needs "
+            "`pip install python-socks`), or name the host in the environment variable NO_PROXY"
+        )
+    if isinstance(failure, UnicodeError):
+        return SetupError(f"{host} is no name of a host ({why}): correct remask.engine.url")
+    return EngineUnavailableError(f"{host} cannot be reached ({why})")
 
 
 def _message(body: bytes | bytearray | None) -> str:

@@ -6,6 +6,7 @@ import time
 
 FIRST_SECONDS = 0.2
 MOST_SECONDS = 30.0
+MOST_DOUBLINGS = 10  # of the first wait: more would only pass what a float can hold
 GOOD_SECONDS = 60.0  # an engine that lived this long has made up for earlier failures
 
 
@@ -33,7 +34,8 @@ class Backoff:
             self.failures = 0
         self._started = 0.0
         self.failures += 1
-        self._not_before = now + max(min(FIRST_SECONDS * 2 ** (self.failures - 1), MOST_SECONDS), at_least)
+        wait = FIRST_SECONDS * 2.0 ** min(self.failures - 1, MOST_DOUBLINGS)
+        self._not_before = now + max(min(wait, MOST_SECONDS), at_least)
 
     def reset(self) -> None:
         """Forget all failures."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from engine.errors import EngineUnavailableError, ModelError, RemaskError
+from engine.errors import BadRequestError, EngineUnavailableError, ModelError, RemaskError
 from engine.service import messages
 from engine.service.backoff import Backoff
 from engine.service.find import START_SECONDS, find_or_start
@@ -72,7 +72,7 @@ class EngineClient:
         self._connecting: asyncio.Task[Link] | None = None
         self._backoff = Backoff()
         self._trouble = ""
-        self._remembered: dict[str, str] = {}  # the oldest first
+        self._remembered: dict[str, str] = {}  # in the order in which they were first told
         self._kept = 0  # characters of it
         self._sending = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -138,12 +138,17 @@ class EngineClient:
             await self._tell_memory({"kind": "remember", "path": path, "text": text})
 
     def keep(self, path: str, text: str) -> None:
-        """Have a file remembered by the engine that is connected to next."""
-        self._drop(path)
+        """Have a file remembered by the engine that is connected to next.
+
+        Who feeds a workspace begins with what matters most: over the bound the file that came last makes room.
+        """
+        if len(text) > MAX_REMEMBERED:
+            self._drop(path)
+            return
+        self._kept += len(text) - len(self._remembered.get(path, ""))
         self._remembered[path] = text
-        self._kept += len(text)
         while self._kept > MAX_REMEMBERED:
-            self._drop(next(iter(self._remembered)))
+            self._drop(next(other for other in reversed(self._remembered) if other != path))
 
     @property
     def remembered(self) -> Mapping[str, str]:
@@ -283,10 +288,19 @@ class EngineClient:
         return bool(self._remembered)
 
     async def _remember_again(self, link: Link) -> None:
-        with contextlib.suppress(LinkLostError, RemaskError):
+        with contextlib.suppress(LinkLostError):
             for path, text in list(self._remembered.items()):
-                if self._remembered.get(path) is text:
-                    await link.call({"kind": "remember", "path": path, "text": text, "deadline": MEMORY_SECONDS})
+                async with self._sending:
+                    if self._remembered.get(path) is text:
+                        await self._send_again(link, path, text)
+
+    async def _send_again(self, link: Link, path: str, text: str) -> None:
+        try:
+            await link.call({"kind": "remember", "path": path, "text": text, "deadline": MEMORY_SECONDS})
+        except BadRequestError:
+            self._drop(path)  # it cannot be sent, now or later: a name that is no text, for one
+        except RemaskError:
+            pass  # this engine does without it
 
     def _on_end(self) -> None:
         link, self._link = self._link, None

@@ -15,7 +15,7 @@ from engine.service.place import Lock, Place, all_places, end_holder
 
 ANSWER_SECONDS = 3.0
 LEAVE_SECONDS = 8.0
-DEAF_SECONDS = 0.5  # for one that did not even answer
+UNANSWERED = (AbsentError, FrameError, LinkLostError, EngineUnavailableError, TimeoutError, OSError)
 
 
 async def list_engines(options: EngineOptions) -> list[Message]:
@@ -26,10 +26,19 @@ async def list_engines(options: EngineOptions) -> list[Message]:
         if process is None:
             continue
         try:
-            found.append(await _ask(place, "stats"))
-        except (AbsentError, FrameError, LinkLostError, EngineUnavailableError, TimeoutError, OSError):
+            found.append(await _look_at(place))
+        except UNANSWERED:
             found.append({"pid": process, "message": "does not answer; `remask engine --stop` ends it"})
     return found
+
+
+async def _look_at(place: Place) -> Message:
+    try:
+        return await _ask(place, "stats")
+    except TimeoutError:  # counters wait for the engine's turn; a ping is answered however busy it is
+        pong = await _ask(place, "ping")
+        running = ", ".join(pong["running"]) or "nothing"
+        return pong | {"message": f"{pong['state']} and busy; running: {running}; {pong['waiting']} waiting"}
 
 
 async def stop_engines(options: EngineOptions) -> list[str]:
@@ -39,7 +48,7 @@ async def stop_engines(options: EngineOptions) -> list[str]:
         process = Lock(place.lock).holder()
         if process is None:
             continue
-        with contextlib.suppress(AbsentError, FrameError, LinkLostError, EngineUnavailableError, TimeoutError, OSError):
+        with contextlib.suppress(*UNANSWERED):
             await _ask(place, "leave")
         if await _freed(place, LEAVE_SECONDS):
             done.append(f"process {process} has left.")

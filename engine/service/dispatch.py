@@ -34,6 +34,7 @@ class Dispatcher:
         self._on_state = on_state
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
+        self._device: str | None = None  # that clients were told of
         self._takes = 0.0  # seconds that an automatic completion takes, a running average
         self._draining = False
         self._loop = asyncio.get_running_loop()
@@ -112,10 +113,16 @@ class Dispatcher:
             reply = await self.worker.run(job)
         finally:
             self.scheduler.finish(job)
+            self._follow_device()
         if job.rank is Rank.AUTOMATIC and not job.fate:
             self._takes += 0.2 * (time.monotonic() - began - self._takes)
         stopped = reply.get("error") == "CancelledError"
         if job.fate == "preempted" and stopped and not self._draining:
+            if job.deadline is not None and time.monotonic() >= job.deadline:
+                job.fate = "expired"  # its timer went off while it ran: nothing would end its wait
+                self._disarm(job)
+                self._reply_ended(job)
+                return
             self.counters["preempted"] += 1
             self.scheduler.take_up_again(job)
             return
@@ -126,7 +133,17 @@ class Dispatcher:
             return
         if stopped:
             self.counters[job.fate or "cancelled"] += 1
-        job.send({"id": job.id} | reply)
+        try:
+            job.send({"id": job.id} | reply)
+        except RemaskError as error:  # an answer that fits into no frame
+            job.send({"id": job.id} | messages.error_to_wire(error))
+
+    def _follow_device(self) -> None:
+        """A GPU that was lost changes how many may run at once, and what clients show."""
+        self.scheduler.lanes = self.worker.lanes
+        if self.worker.device not in (None, self._device):
+            self._device = self.worker.device
+            self._on_state()
 
     async def _load(self) -> None:
         started = time.monotonic()
@@ -145,6 +162,7 @@ class Dispatcher:
         took = time.monotonic() - started
         log.info("ready after %.1f s: %s on %s", took, self.worker.model, self.worker.device)
         self.scheduler.lanes = self.worker.lanes
+        self._device = self.worker.device
         self.state, self.message = "ready", ""
         self._on_state()
         for job in self.scheduler:

@@ -38,7 +38,7 @@ def encode(message: Message) -> bytes:
     except OverflowError:
         raise BadRequestError("a number in the request has more than 64 bits: send a smaller one") from None
     if len(body) > MAX_FRAME:
-        raise BadRequestError(f"the request has {len(body):,} bytes; Remask takes at most {MAX_FRAME:,}")
+        raise BadRequestError(f"the message has {len(body):,} bytes; Remask takes at most {MAX_FRAME:,}")
     return bytes(body)
 
 

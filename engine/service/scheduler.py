@@ -93,32 +93,29 @@ class Scheduler:
     def __iter__(self) -> Iterator[Job]:
         return iter(list(self._queue))
 
-    @property
-    def bytes(self) -> int:
-        """What the waiting requests hold."""
-        return sum(job.size for job in self._queue)
-
     def add(self, job: Job) -> list[Job]:
         """Queue a job; returns those that left the queue for it (`fate` says why), for their owners to be told.
 
         Raises `EngineUnavailableError` when there is no room and nothing less urgent to give up.
         """
-        out = self._supersede(job)
-        while self._is_full(job):
-            loser = self._least(job)
-            if loser is None:
+        stale = [other for other in self._queue if self._is_stale(other, job)]
+        left = [other for other in self._queue if other not in stale]
+        crowded: list[Job] = []
+        while self._is_full(job, left):
+            loser = self._least(job, left)
+            if loser is None:  # nobody has been ended yet: a newcomer that is refused changes nothing
                 raise EngineUnavailableError(
                     f"the engine is busy: {len(self._queue)} requests are waiting; try again in a moment"
                 )
-            self._queue.remove(loser)
-            loser.end("crowded")
-            out.append(loser)
-        self._queue.append(job)
-        if len(self.running) >= self.lanes:
-            least = max(self.running, key=lambda j: j.rank)
-            if self._gives_way(least, job):
-                least.end("preempted")
-        return out
+            left.remove(loser)
+            crowded.append(loser)
+        self._queue = [*left, job]
+        for other in [*stale, *(other for other in self.running if self._is_stale(other, job))]:
+            other.end("superseded")
+        for other in crowded:
+            other.end("crowded")
+        self._preempt(job)
+        return [*stale, *crowded]
 
     def next(self, now: float = 0.0, takes: float = 0.0) -> Job | None:
         """Take the most urgent job at `now` and declare it running, when one `takes` so many seconds; None if none may.
@@ -126,7 +123,8 @@ class Scheduler:
         Of equals the document that was served longest ago, and in the order in which they came; of automatic ones
         first those that can be done by their deadline and whose author has paused, the newest of them.
         """
-        if not self._queue or len(self.running) >= self.lanes:
+        ready = [job for job in self._queue if self._may_run(job)]
+        if not ready or len(self.running) >= self.lanes:
             return None
 
         def order(job: Job) -> tuple[Rank, bool, bool, int, float]:
@@ -135,7 +133,7 @@ class Scheduler:
             typing = automatic and now - job.arrived < SETTLED_SECONDS
             return job.urgency, late, typing, self._turns.get(job.place, 0), -job.arrived if automatic else 0.0
 
-        job = min(self._queue, key=order)
+        job = min(ready, key=order)
         self._queue.remove(job)
         for other in self._queue:
             other.passed_over += 1
@@ -180,37 +178,47 @@ class Scheduler:
         """A job by the id that its owner gave it."""
         return next((j for j in [*self._queue, *self.running] if j.owner == owner and j.id == id), None)
 
+    def _may_run(self, job: Job) -> bool:
+        """Whether a job may run beside those that do.
+
+        Files are remembered and forgotten in order. A repair searches for a second without a pass, and nobody else's
+        pass comes meanwhile: it waits until no completion is under way, unless it has waited for long.
+        """
+        if job.rank is Rank.MEMORY:
+            return all(other.rank is not Rank.MEMORY for other in self.running)
+        return job.urgency is not Rank.REPAIR or all(other.rank > Rank.AUTOMATIC for other in self.running)
+
+    def _preempt(self, job: Job) -> None:
+        """Stop what is in the way of `job`: repairs, if somebody waits for it, else the least where no lane is free."""
+        out = []
+        if job.rank <= Rank.AUTOMATIC:
+            out = [other for other in self.running if other.rank is Rank.REPAIR and self._gives_way(other, job)]
+        if not out and len(self.running) >= self.lanes:
+            least = max(self.running, key=lambda j: j.rank)
+            out = [least] if self._gives_way(least, job) else []
+        for other in out:
+            other.end("preempted")
+
     def _gives_way(self, running: Job, job: Job) -> bool:
         """Whether the running job stops for `job`; a prefill loses nothing by it, a repair starts anew."""
         if running.fate or running.rank < Rank.REPAIR or running.rank <= job.rank:
             return False
         return running.rank is Rank.WARM or running.preemptions < MAX_PREEMPTIONS
 
-    def _supersede(self, job: Job) -> list[Job]:
-        """Older requests of the same kind for the same document are stale."""
+    def _is_stale(self, other: Job, job: Job) -> bool:
+        """Whether `job` is a newer request of the same kind for the same document."""
         if job.document is None or job.rank is Rank.MEMORY:
-            return []
+            return False
+        return other.place == job.place and other.kind == job.kind
 
-        def stale(other: Job) -> bool:
-            return other.place == job.place and other.kind == job.kind
+    def _is_full(self, job: Job, queue: list[Job]) -> bool:
+        of_one = sum(1 for other in queue if other.owner == job.owner)
+        too_much = bool(queue) and sum(other.size for other in queue) + job.size > MAX_QUEUED_BYTES
+        return len(queue) >= self.most or of_one >= self.most_of_one or too_much
 
-        out = [other for other in self._queue if stale(other)]
-        for other in out:
-            self._queue.remove(other)
-            other.end("superseded")
-        for other in self.running:
-            if stale(other):
-                other.end("superseded")
-        return out
-
-    def _is_full(self, job: Job) -> bool:
-        of_one = sum(1 for other in self._queue if other.owner == job.owner)
-        too_much = bool(self._queue) and self.bytes + job.size > MAX_QUEUED_BYTES
-        return len(self._queue) >= self.most or of_one >= self.most_of_one or too_much
-
-    def _least(self, job: Job) -> Job | None:
+    def _least(self, job: Job, queue: list[Job]) -> Job | None:
         """The oldest of the least urgent jobs that may be given up for `job`; memory is never given up."""
-        of_one = [other for other in self._queue if other.owner == job.owner]
-        where = of_one if len(of_one) >= self.most_of_one else self._queue
+        of_one = [other for other in queue if other.owner == job.owner]
+        where = of_one if len(of_one) >= self.most_of_one else queue
         lesser = [o for o in where if o.rank not in (Rank.INVOKED, Rank.MEMORY) and o.rank >= job.rank]
         return max(lesser, key=lambda o: o.rank, default=None)

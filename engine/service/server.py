@@ -49,6 +49,7 @@ class EngineServer:
         self._owners: dict[str, set[Connection]] = {}  # who asked to remember a file
         self._leaving = asyncio.Event()
         self._why_leaving = ""
+        self._trouble = ""
         self._started = time.monotonic()
         self._idle_timer: asyncio.TimerHandle | None = None
 
@@ -59,8 +60,7 @@ class EngineServer:
 
     def note(self, trouble: str) -> None:
         """Something that went wrong and was survived: told to whoever asks how the engine is."""
-        if trouble:
-            self.dispatcher.worker.note = trouble
+        self._trouble = trouble
 
     async def run(self, on_listening: Callable[[], None] | None = None) -> str:
         """Serve until it is time to leave; returns why. Raises `AlreadyRunningError`, `EngineUnavailableError`."""
@@ -136,8 +136,13 @@ class EngineServer:
     def forget_connection(self, connection: Connection) -> None:
         """A client left: its work is dropped, and the files that only it had remembered are forgotten."""
         self._connections.discard(connection)
+        orphans = [
+            path
+            for job in self.dispatcher.scheduler
+            if job.owner is connection and job.kind == "forget"
+            for path in job.body
+        ]
         self.dispatcher.drop_all(connection)
-        orphans = []
         for path in [path for path, owners in self._owners.items() if connection in owners]:
             self._owners[path].discard(connection)
             if not self._owners[path]:
@@ -177,11 +182,23 @@ class EngineServer:
         if message["kind"] == "stats":
             send = self._with_stats(connection)
         job = job_from(message, connection, send, size)
+        if job.kind == "forget":
+            self._forget(connection, job)
+            return
+        self.dispatcher.submit(job)
         if job.kind == "remember":
             self._owners.setdefault(job.body[0], set()).add(connection)
-        elif job.kind == "forget":
-            self._owners.pop(job.body[0], None)
+
+    def _forget(self, connection: Connection, job: Job) -> None:
+        """A client gives a file up; it is forgotten once nobody else has it remembered."""
+        (path,) = job.body
+        if others := self._owners.get(path, set()) - {connection}:
+            self._owners[path] = others
+            job.send({"id": job.id, "kind": "answer", "answer": None})
+            return
+        job.body = Orphans([path], self._owners)
         self.dispatcher.submit(job)
+        self._owners.pop(path, None)
 
     def _with_stats(self, connection: Connection) -> Callable[[Message], None]:
         """The engine's numbers go out with the service's."""
@@ -195,7 +212,7 @@ class EngineServer:
 
     def _state(self) -> Message:
         worker = self.dispatcher.worker
-        message = self.dispatcher.message or worker.note
+        message = self.dispatcher.message or worker.note or self._trouble
         return {"state": self.dispatcher.state, "message": message, "device": worker.device, "model": worker.model}
 
     def _ping(self) -> Message:

@@ -41,7 +41,7 @@ class Worker:
         self._engine: Engine | None = None
         self._loading = Lock()
         self._threads = ThreadPoolExecutor(max_workers=MOST_LANES, thread_name_prefix="engine")
-        self.note = ""  # what went wrong and was survived
+        self._lost = ""  # how the GPU was lost, when another engine was loaded for it
 
     @property
     def lanes(self) -> int:
@@ -57,6 +57,12 @@ class Worker:
     def device(self) -> str | None:
         """The device it runs on."""
         return self._engine.device if self._engine else None
+
+    @property
+    def note(self) -> str:
+        """What went wrong with the device and was survived."""
+        trouble = self._lost or (self._engine.trouble if self._engine else "")
+        return f"{trouble}: using the processor until the engine is restarted" if trouble else ""
 
     async def load(self) -> None:
         """Load the model; raises `RemaskError` with a reason fit to be shown."""
@@ -88,38 +94,53 @@ class Worker:
             raise ModelError(f"the model cannot be loaded ({type(failure).__name__}: {failure})") from None
 
     def _close(self) -> None:
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
+        engine, self._engine = self._engine, None
+        if engine is not None:
+            engine.close()
 
     def _answer(self, job: Job) -> Message:
-        with self._loading:
-            engine = self._engine
+        engine, device = self._now()
+        reply, failure = self._try(engine, job)
+        if failure is None:
+            return reply
         try:
-            return {"kind": "answer", "answer": self._work(engine, job)}
+            if device == "cuda" and is_of_the_device(failure):
+                self._fall_back(engine, failure)
         except RemaskError as error:
             return messages.error_to_wire(error)
+        now, device_now = self._now()
+        if now is engine and device_now == device:
+            return reply
+        return self._try(now, job)[0]  # the GPU was lost, here or by a request beside this one
+
+    def _now(self) -> tuple[Engine | None, str | None]:
+        """The engine, once nobody is changing over to another, and the device it runs on."""
+        with self._loading:
+            return self._engine, self.device
+
+    def _try(self, engine: Engine | None, job: Job) -> tuple[Message, Exception | None]:
+        """The reply to a job, and what it failed with."""
+        try:
+            return {"kind": "answer", "answer": self._work(engine, job)}, None
+        except RemaskError as error:
+            return messages.error_to_wire(error), error
         except Exception as failure:
             self._record(job.kind, failure)
-            if self.device == "cuda" or engine is not self._engine:
-                return self._fall_back(engine, job, failure)
             what = f"the engine failed on this {job.kind} ({type(failure).__name__}); its log says where"
-            return messages.error_to_wire(RemaskError(what))
+            return messages.error_to_wire(RemaskError(what)), failure
 
-    def _fall_back(self, failed: Engine | None, job: Job, failure: Exception) -> Message:
+    def _fall_back(self, failed: Engine | None, failure: Exception) -> None:
         """A GPU ran out of memory, or went away: go on with the processor. The first job that fails changes over."""
-        try:
-            with self._loading:
-                if self._engine is failed:
+        with self._loading:
+            if self._engine is failed:
+                try:
                     self._close()
-                    reason = str(failure).splitlines()[0][:200] if str(failure) else type(failure).__name__
-                    self.note = f"the GPU failed ({reason}): using the processor until the engine is restarted"
-                    log.warning("%s", self.note)
-                    self._device = "cpu"
-                    self._open()
-            return {"kind": "answer", "answer": self._work(self._engine, job)}
-        except RemaskError as error:
-            return messages.error_to_wire(error)
+                except Exception as stuck:  # no reason to go without the processor
+                    self._record("closing the engine", stuck)
+                self._lost = f"the GPU failed ({in_words(failure)})"
+                log.warning("%s", self.note)
+                self._device = "cpu"
+                self._open()
 
     def _work(self, engine: Engine | None, job: Job) -> Any:
         if engine is None:
@@ -160,3 +181,18 @@ class Worker:
         """Where it happened, never what it said: a message may quote the user's code."""
         frames = "".join(traceback.format_tb(failure.__traceback__)[-6:])
         log.error("%s failed with %s at\n%s", what, type(failure).__name__, frames)
+
+
+def is_of_the_device(failure: Exception) -> bool:
+    """Whether the processor may do better: ONNX Runtime's own errors, and the bare RuntimeError of its allocators."""
+    return _is_onnxruntimes(failure) or type(failure) is RuntimeError
+
+
+def in_words(failure: Exception) -> str:
+    """A failure for a note: ONNX Runtime says what is wrong with the GPU, anything else may quote the user's code."""
+    said = str(failure).splitlines() if _is_onnxruntimes(failure) else []
+    return said[0][:200] if said else type(failure).__name__
+
+
+def _is_onnxruntimes(failure: Exception) -> bool:
+    return type(failure).__module__.partition(".")[0] == "onnxruntime"

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import sqlite3
 import stat
 import threading
 
+import numpy as np
 import pytest
 
-from engine.memory import Memory
+from engine.memory import Memory, index
+from engine.memory import store as store_module
 from engine.memory.store import TokenStore
 from engine.vocabulary import Vocabulary
 
@@ -158,10 +161,10 @@ def test_a_second_start_reads_tokens_from_a_private_cache(vocabulary, tmp_path):
         raise AssertionError("tokenised again")
 
     store = TokenStore(file, "model")
-    assert store.tokens(LEDGER, never).tolist() == vocabulary.encode(LEDGER)
+    assert store.tokens(LEDGER, never, vocabulary.size).tolist() == vocabulary.encode(LEDGER)
     other = TokenStore(file, "another tokenizer")
     with pytest.raises(AssertionError, match="tokenised again"):
-        other.tokens(LEDGER, never)
+        other.tokens(LEDGER, never, vocabulary.size)
 
 
 def test_a_damaged_or_unwritable_cache_costs_time_and_nothing_else(vocabulary, tmp_path):
@@ -186,3 +189,83 @@ def test_two_engines_share_one_cache(vocabulary, tmp_path):
     two.close()
     rows = sqlite3.connect(file).execute("SELECT COUNT(*) FROM files").fetchone()[0]
     assert rows == 100
+
+
+def test_over_the_bound_what_was_remembered_first_stays_and_what_came_last_makes_room(memory, monkeypatch):
+    monkeypatch.setattr(index, "MAX_TOKENS", 100)
+    line = "value_of_this_file = 1\n"
+    size = len(memory.vocabulary.encode(line))
+    fitting = 100 // size
+    for n in range(3 * fitting):
+        memory.remember(f"{n}.py", line)
+    first = [f"{n}.py" for n in range(fitting - 1)]
+    assert list(memory._where) == [*first, f"{3 * fitting - 1}.py"]
+    memory.remember("edited.py", LEDGER)  # opened later
+    assert "edited.py" in memory._where
+    assert ahead(memory, CALL).startswith("append_quarterly_figures")
+    memory.remember("0.py", line * 3)
+    assert next(iter(memory._where)) == "0.py"
+    assert memory.tokens <= 100
+    assert memory.tokens == sum(size for _, size in memory._where.values())
+
+
+def test_what_was_used_lately_stays_in_a_cache_that_is_full(vocabulary, tmp_path, monkeypatch):
+    file = tmp_path / "memory.sqlite"
+    texts = [f"value_{i} = {i}\n" * 20 for i in range(300)]
+    written = Memory(vocabulary, TokenStore(file, "m"))
+    for i, text in enumerate(texts):
+        written.remember(f"{i}.py", text)
+    written.close()
+    ids = np.array(vocabulary.encode(texts[0]), dtype=np.uint32).tobytes()
+    monkeypatch.setattr(store_module, "MAX_BYTES", 280 * len(ids))
+    again = Memory(vocabulary, TokenStore(file, "m"))
+    again.remember("0.py", texts[0])
+    again.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        rows = [row[0] for row in connection.execute("SELECT ids FROM files")]
+    assert 0 < len(rows) < 300
+    assert ids in rows
+
+
+@pytest.mark.parametrize("at", ["start", "work"])
+def test_a_damaged_cache_is_replaced(vocabulary, tmp_path, at):
+    file = tmp_path / "memory.sqlite"
+    store = TokenStore(file, "model")
+    if at == "work":
+        for i in range(500):
+            store.tokens(f"value_{i} = {i}\n" * 20, vocabulary.encode, vocabulary.size)
+        store.close()
+        with file.open("r+b") as f:
+            f.seek(4096)
+            f.write(b"junk" * (file.stat().st_size // 4 - 1024))
+    else:
+        file.write_bytes(b"junk" * 4096)
+        file.with_name("memory.sqlite-wal").write_bytes(b"junk")
+    store = TokenStore(file, "model")
+    store.tokens(LEDGER, vocabulary.encode, vocabulary.size)
+    store.tokens(LEDGER + LEDGER, vocabulary.encode, vocabulary.size)
+    store.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert connection.execute("SELECT COUNT(*) FROM files").fetchone()[0] >= 1
+
+
+@pytest.mark.parametrize("row", ["too large", "text", "null"])
+def test_a_row_that_no_vocabulary_has_written_is_read_anew(vocabulary, tmp_path, row):
+    file = tmp_path / "memory.sqlite"
+    store = TokenStore(file, "model")
+    store.tokens(LEDGER, vocabulary.encode, vocabulary.size)
+    store.close()
+    ids = {"too large": np.array([3, vocabulary.size], dtype=np.uint32).tobytes(), "text": "junk", "null": None}[row]
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        connection.execute("UPDATE files SET ids = ?", (ids,))
+        connection.commit()
+    for _ in range(2):
+        memory = Memory(vocabulary, TokenStore(file, "model"))
+        memory.remember("a.py", LEDGER)
+        assert ahead(memory, CALL).startswith("append_quarterly")
+        memory.close()
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        assert connection.execute("SELECT ids FROM files").fetchall() == [
+            (np.array(vocabulary.encode(LEDGER), dtype=np.uint32).tobytes(),)
+        ]

@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import replace
 from http import HTTPStatus
+from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ import pytest
 from engine.errors import BadRequestError, CancelledError, EngineUnavailableError
 from engine.remote import caller
 from engine.remote import team as team_module
+from engine.remote import wire as remote_wire
 from engine.service.client import EngineState
 from engine.types import CompleteRequest, RepairRequest
 from tests.remote.ingress import TOKEN, Ingress
@@ -309,3 +311,36 @@ async def test_what_only_the_user_can_mend_is_an_error_even_with_fallback(serve,
     with pytest.raises(EngineUnavailableError, match="remask token set wss://engine"):
         await client.complete(request(seconds=2))
     assert "remask token set" in client.state.message
+
+
+async def test_a_host_that_cannot_be_one_is_the_users_to_mend(team):
+    client = team("wss://engine..example.com")
+    with pytest.raises(EngineUnavailableError, match=r"engine\.\.example\.com is no name of a host"):
+        await client.complete(request(seconds=2))
+    assert (client.state.state, client.state.engine) == ("failed", "team")
+
+
+@pytest.mark.skipif(find_spec("python_socks") is not None, reason="the package is there")
+async def test_a_proxy_that_needs_a_missing_package_is_the_users_to_mend(team, monkeypatch):
+    monkeypatch.setenv("wss_proxy", "socks5h://localhost:1")
+    monkeypatch.setenv("no_proxy", "")
+    client = team("wss://engine.invalid")
+    with pytest.raises(EngineUnavailableError, match="pip install python-socks"):
+        await client.complete(request(seconds=2))
+    assert (client.state.state, client.state.engine) == ("failed", "team")
+
+
+async def test_whatever_fails_while_connecting_is_told_and_the_client_keeps_calling(serve, options, team, monkeypatch):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        unpack = remote_wire.unpack
+
+        def fail(body):
+            raise ValueError("never thought of")
+
+        monkeypatch.setattr(remote_wire, "unpack", fail)
+        client = team(ingress.url, fallback=False)
+        with pytest.raises(EngineUnavailableError, match=r"cannot be reached \(ValueError: never thought of\)"):
+            await client.complete(request(seconds=1))
+        monkeypatch.setattr(remote_wire, "unpack", unpack)
+        await until(lambda: client.state.state == "ready")

@@ -24,6 +24,7 @@ class StandIn:
 
     def __init__(self, device: str = "cpu", nap: float = 0.01, lanes: int = 1) -> None:
         self.device = device
+        self.trouble = ""  # why it is not on the device that was chosen
         self.model = "stand-in@0"
         self.lanes = lanes
         self.vocabulary = Letters()

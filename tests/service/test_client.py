@@ -12,8 +12,16 @@ from engine.errors import BadRequestError, CancelledError, EngineUnavailableErro
 from engine.service import client as client_module
 from engine.service.backoff import FIRST_SECONDS, Backoff
 from engine.service.link import Link
+from engine.service.scheduler import Rank
 from engine.types import CompleteRequest, RepairRequest
 from tests.service.stand_in import StandIn
+
+
+async def until(condition, seconds: float = 5.0) -> None:
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it never came to be"
+        await asyncio.sleep(0.005)
 
 
 def request(prefix: str = "x", passes: int = 1, seconds: float | None = None) -> CompleteRequest:
@@ -148,8 +156,15 @@ async def test_what_is_kept_to_be_remembered_again_is_bounded(serve, clients, op
     await serve(StandIn())
     client = clients(options)
     for n in range(10):
-        await client.remember(f"{n}.py", "x" * 40)
-    assert list(client._remembered) == ["8.py", "9.py"]
+        await client.remember(f"{n}.py", "x" * 20)
+    # A workspace is fed with what matters most first; and what is edited next has to fit in.
+    assert list(client.remembered) == ["0.py", "1.py", "2.py", "3.py", "9.py"]
+    await client.remember("9.py", "y" * 40)
+    assert list(client.remembered) == ["0.py", "1.py", "2.py", "9.py"]
+    await client.remember("0.py", "y" * 30)
+    assert list(client.remembered) == ["0.py", "1.py", "2.py"]
+    await client.remember("huge.py", "x" * 101)
+    assert list(client.remembered) == ["0.py", "1.py", "2.py"]
 
 
 async def test_without_memory_nothing_is_remembered(serve, clients, options):
@@ -208,3 +223,43 @@ def test_the_back_off_doubles_is_bounded_and_is_forgiven_after_a_good_while(monk
     now += 61
     backoff.failure()
     assert backoff.left == pytest.approx(FIRST_SECONDS)
+
+
+def test_the_back_off_holds_after_thousands_of_failures_in_a_row():
+    backoff = Backoff()
+    for _ in range(3_000):
+        backoff.failure()
+    assert 29.0 < backoff.left <= 30.0
+
+
+async def test_a_file_that_cannot_be_sent_is_given_up_and_the_others_are_told_to_the_next_engine(
+    serve, clients, options
+):
+    engine = StandIn()
+    await serve(engine)
+    client = clients(options)
+    for path in ("a.py", "\udcff.py", "b.py"):
+        client.keep(path, "text")
+    await client.start()
+    await until(lambda: engine.memory == {"a.py": "text", "b.py": "text"})
+    assert list(client.remembered) == ["a.py", "b.py"]
+
+
+async def test_what_is_told_again_takes_turns_with_what_is_told_now(serve, clients, options, monkeypatch):
+    engine = StandIn(lanes=4)
+    server = await serve(engine)
+    scheduler, submit, beside = server.dispatcher.scheduler, server.dispatcher.submit, []
+
+    def watch(job):
+        beside.extend(j for j in [*scheduler, *scheduler.running] if j.rank is Rank.MEMORY)
+        submit(job)
+
+    monkeypatch.setattr(server.dispatcher, "submit", watch)
+    client = clients(options)
+    for n in range(30):
+        client.keep(f"{n}.py", "old")
+    await client.start()
+    await asyncio.gather(*(client.forget(f"{n}.py") for n in range(15)), client.remember("29.py", "new"))
+    await until(lambda: len(engine.memory) == 15)
+    assert engine.memory == {f"{n}.py": "new" if n == 29 else "old" for n in range(15, 30)}
+    assert beside == []

@@ -12,7 +12,11 @@ from dataclasses import replace
 
 import pytest
 
+from engine.cli.engine_command import summary
+from engine.service import control
 from tests.service.processes import alive, end, gone, listening, start_by_hand
+from tests.service.raw_client import greeted
+from tests.service.stand_in import StandIn
 
 
 def remask(*words: str, seconds: float = 60) -> subprocess.CompletedProcess[str]:
@@ -100,3 +104,16 @@ def test_bad_settings_are_named(folder, words, complaint):
     assert said.returncode == 2
     assert complaint in said.stderr
     assert "Traceback" not in said.stderr
+
+
+async def test_status_shows_what_an_engine_is_busy_with(serve, options, monkeypatch):
+    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.3)
+    engine = StandIn(nap=0.05)
+    await serve(engine)
+    client = await greeted(options)
+    client.complete(1, passes=40)
+    client.complete(2)
+    await asyncio.to_thread(engine.started.wait, 5)
+    (found,) = await control.list_engines(options)
+    assert summary(found) == f"process {os.getpid()}: ready and busy; running: complete; 1 waiting"
+    assert found["device"] == "cpu"

@@ -262,16 +262,66 @@ def test_several_run_at_once_where_there_are_lanes_and_none_more():
     assert s.running == [jobs[0], jobs[2]]
 
 
-def test_a_repair_gives_way_only_when_no_lane_is_free():
+def test_repairs_give_way_to_a_completion_also_where_lanes_are_free_and_come_back_when_it_is_done():
+    s = Scheduler(lanes=4)
+    repairs, completion = [job(Rank.REPAIR, "a"), job(Rank.REPAIR, "b")], job(document="c")
+    for repair in repairs:
+        s.add(repair)
+        assert s.next() is repair
+    s.add(job(Rank.MEMORY))
+    assert [repair.fate for repair in repairs] == ["", ""]
+    s.add(completion)
+    assert [repair.fate for repair in repairs] == ["preempted", "preempted"]
+    assert s.next() is completion
+    for repair in repairs:
+        s.finish(repair)
+        s.take_up_again(repair)
+    memory = s.next()
+    assert memory is not None
+    assert memory.rank is Rank.MEMORY
+    assert s.next() is None
+    s.finish(completion)
+    assert {s.next(), s.next()} == set(repairs)
+
+
+def test_a_prefill_gives_way_only_when_no_lane_is_free():
     s = Scheduler(lanes=2)
-    repair, first, second = job(Rank.REPAIR, "a"), job(document="b"), job(document="c")
-    s.add(repair)
-    assert s.next() is repair
+    prefill, first, second = job(Rank.WARM, "a"), job(document="b"), job(document="c")
+    s.add(prefill)
+    assert s.next() is prefill
     s.add(first)
-    assert repair.fate == ""
+    assert prefill.fate == ""
     assert s.next() is first
     s.add(second)
-    assert (repair.fate, first.fate) == ("preempted", "")
+    assert (prefill.fate, first.fate) == ("preempted", "")
+
+
+def test_files_are_remembered_and_forgotten_one_at_a_time_however_many_lanes_there_are():
+    s = Scheduler(lanes=4)
+    first, second, completion = job(Rank.MEMORY), job(Rank.MEMORY, owner="another"), job(document="c")
+    for j in (first, second):
+        s.add(j)
+    assert [s.next(), s.next()] == [first, None]
+    s.add(completion)
+    assert [s.next(), s.next()] == [completion, None]
+    s.finish(first)
+    assert s.next() is second
+
+
+def test_a_newcomer_that_is_refused_changes_nothing():
+    s = Scheduler(most=4, most_of_one=2)
+    running, waiting = job(Rank.INVOKED, "a"), job(Rank.INVOKED, "a")
+    s.add(running)
+    s.next()
+    s.add(waiting)
+    prefill = job(Rank.WARM, "w", owner="another")
+    for j in (job(Rank.INVOKED, owner="another"), prefill, job(Rank.INVOKED, owner="a third")):
+        s.add(j)
+    with pytest.raises(EngineUnavailableError, match="busy: 4 requests"):
+        s.add(Job("editor", 1, "complete", Rank.INVOKED, None, print, "a", size=MAX_QUEUED_BYTES + 1))
+    assert (waiting.fate, prefill.fate, len(s)) == ("", "", 4)
+    assert running.fate == "superseded"  # by the one that waits
+    assert waiting in s
 
 
 def test_a_newer_request_supersedes_the_one_that_runs_on_any_lane():

@@ -7,7 +7,12 @@ import threading
 import time
 from dataclasses import replace
 
+from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
+
+from engine.errors import CancelledError, EngineUnavailableError, ModelError
+from engine.service import frames
 from engine.service.scheduler import MAX_QUEUED_OF_ONE
+from engine.types import Repair, RepairAnswer
 from tests.service.raw_client import RawClient, greeted
 from tests.service.stand_in import StandIn
 
@@ -212,7 +217,7 @@ async def test_a_failure_inside_the_engine_is_that_requests_own(serve, options, 
 
 async def test_a_gpu_that_runs_out_of_memory_is_left_for_the_processor_and_the_engine_says_so(serve, options):
     gpu, processor = StandIn("cuda"), StandIn("cpu")
-    gpu.fault = RuntimeError("CUDA out of memory: tried to allocate 2 GiB")
+    gpu.fault = RuntimeException("CUDA out of memory: tried to allocate 2 GiB")
     await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
     client = await greeted(replace(options, device="cuda"))
     client.complete(1)
@@ -222,6 +227,71 @@ async def test_a_gpu_that_runs_out_of_memory_is_left_for_the_processor_and_the_e
     assert pong["device"] == "cpu"
     assert "CUDA out of memory" in pong["message"]
     assert gpu.log[-1] == "close"
+
+
+async def test_a_bug_on_a_gpu_is_that_requests_own_and_costs_nobody_the_gpu(serve, options, caplog):
+    gpu, loaded = StandIn("cuda"), []
+    gpu.fault = IndexError("secret = 'the code of the user'")
+
+    def load(device: str) -> StandIn:
+        loaded.append(device)
+        return gpu
+
+    await serve(load, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1)
+    reply = await client.receive("answer", "error")
+    assert (reply["error"], "IndexError" in reply["message"]) == ("RemaskError", True)
+    gpu.fault = None
+    client.complete(2)
+    assert (await client.receive("answer", "error"))["kind"] == "answer"
+    assert loaded == ["cuda"]
+    assert "secret" not in caplog.text
+
+
+async def test_a_request_that_fails_on_the_processor_too_ends_nothing_and_what_it_said_is_kept_nowhere(
+    serve, options, caplog
+):
+    gpu, processor = StandIn("cuda"), StandIn("cpu")
+    gpu.fault = processor.fault = RuntimeError("secret = 'the code of the user'")
+    await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1)
+    reply = await client.receive("answer", "error")
+    assert (reply["error"], "RuntimeError" in reply["message"]) == ("RemaskError", True)
+    processor.fault = None
+    client.complete(2)
+    assert (await client.receive("answer", "error"))["kind"] == "answer"
+    client.send(id=3, kind="ping")
+    pong = (await client.receive("answer"))["answer"]
+    assert pong["message"].startswith("the GPU failed (RuntimeError)")
+    assert "secret" not in caplog.text + str(pong)
+
+
+async def test_a_gpu_that_the_engine_itself_gave_up_is_told_and_the_request_is_answered(serve, options):
+    engine = StandIn("cuda", lanes=4)
+    server = await serve(engine, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1)
+    await client.receive("answer")
+    work = engine.run_complete
+
+    def lose(*arguments):
+        """As a denoiser does in a pass: it is on the processor by the time that it says so."""
+        if engine.device == "cpu":
+            return work(*arguments)
+        engine.device, engine.trouble, engine.lanes = "cpu", "CUDA failed in a pass: device lost", 1
+        raise ModelError(engine.trouble)
+
+    engine.run_complete = lose  # type: ignore[method-assign]
+    client.complete(2, prefix="lost")
+    told = await client.receive("state")
+    assert (told["device"], "device lost" in told["message"]) == ("cpu", True)
+    assert (await client.receive("answer", "error"))["answer"]["items"][0]["text"] == "LOST"
+    client.send(id=3, kind="ping")
+    pong = (await client.receive("answer"))["answer"]
+    assert (pong["device"], "device lost" in pong["message"]) == ("cpu", True)
+    assert server.dispatcher.scheduler.lanes == 1
 
 
 async def test_when_two_requests_lose_the_gpu_the_processor_is_loaded_once_and_answers_both(serve, options):
@@ -243,8 +313,6 @@ async def test_when_two_requests_lose_the_gpu_the_processor_is_loaded_once_and_a
 
 
 async def test_a_model_that_cannot_be_loaded_is_told_to_everyone_who_asks(serve, options):
-    from engine.errors import ModelError
-
     def load(device: str) -> StandIn:
         time.sleep(0.2)
         raise ModelError("model.safetensors is damaged: install Remask again")
@@ -322,6 +390,20 @@ async def test_when_an_editor_dies_its_work_stops_and_its_files_are_forgotten(se
     assert "complete waiting" not in engine.log
 
 
+async def test_what_an_editor_gave_up_just_before_it_died_is_forgotten_all_the_same(serve, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    dying = await greeted(options)
+    dying.send(id=1, kind="remember", path="mine.py", text="x", deadline=5.0)
+    assert (await dying.receive())["kind"] == "answer"
+    dying.complete(2, passes=20)
+    await until(lambda: "complete x" in engine.log)
+    dying.send(id=3, kind="forget", path="mine.py", deadline=5.0)
+    await until(lambda: len(server.dispatcher.scheduler) == 1)
+    dying.close()
+    await until(lambda: engine.memory == {})
+
+
 async def test_an_unused_engine_leaves_and_says_why(serve, options):
     engine = StandIn()
     server = await serve(engine, idle_minutes=0.02)
@@ -385,6 +467,77 @@ async def test_stats_have_the_engines_numbers_and_the_services(serve, options):
     assert stats["service"]["requests"] == {"complete": 1, "stats": 1}
     assert stats["service"]["resident_bytes"] > 1_000_000
     assert stats["service"]["clients"] == 1
+
+
+async def test_an_answer_that_fits_into_no_frame_is_an_error_for_that_request_and_ends_nothing(
+    serve, options, monkeypatch
+):
+    engine = StandIn()
+    await serve(engine)
+    client = await greeted(options)
+    monkeypatch.setattr(frames, "MAX_FRAME", 5_000)
+    engine.run_repair = lambda request, cancel: RepairAnswer(Repair([], "x" * 5_000, 1, 1), 1)  # type: ignore[method-assign]
+    client.send(id=1, kind="repair", deadline=5.0, text="r", language="python")
+    reply = await client.receive()
+    assert (reply["id"], reply["error"], "takes at most 5,000" in reply["message"]) == (1, "BadRequestError", True)
+    client.complete(2)
+    assert (await client.receive())["kind"] == "answer"
+
+
+async def test_a_repair_that_gave_way_after_its_deadline_is_answered_at_once(serve, options):
+    engine = StandIn(nap=0.02)
+    server = await serve(engine)
+    client = await greeted(options)
+
+    def stubborn(request, cancel):
+        """Looks at its token long after its deadline."""
+        engine.started.set()
+        time.sleep(0.4)
+        raise CancelledError("")
+
+    engine.run_repair = stubborn  # type: ignore[method-assign]
+    client.send(id=1, kind="repair", deadline=0.2, text="r", language="python", document="a.py")
+    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(2, passes=200)
+    reply = await client.receive("error")
+    assert (reply["id"], reply["error"], "deadline" in reply["message"]) == (1, "CancelledError", True)
+    await until(lambda: "complete x" in engine.log)
+    assert len(server.dispatcher.scheduler) == 0
+
+
+async def test_a_file_is_forgotten_when_the_last_who_had_it_remembered_gives_it_up(serve, options):
+    engine = StandIn()
+    server = await serve(engine)
+    one, other = await greeted(options), await greeted(options)
+    for client in (one, other):
+        client.send(id=1, kind="remember", path="ours.py", text="x", deadline=5.0)
+        assert (await client.receive())["kind"] == "answer"
+    for client, left in ((one, {"ours.py": "x"}), (other, {})):
+        client.send(id=2, kind="forget", path="ours.py", deadline=5.0)
+        assert (await client.receive())["kind"] == "answer"
+        assert engine.memory == left
+    assert server._owners == {}
+
+
+async def test_a_refused_forget_leaves_the_file_its_owner_and_goes_when_that_one_does(serve, options, monkeypatch):
+    engine = StandIn()
+    server = await serve(engine)
+    one, other = await greeted(options), await greeted(options)
+    one.send(id=1, kind="remember", path="mine.py", text="x", deadline=5.0)
+    assert (await one.receive())["kind"] == "answer"
+
+    def busy(job):
+        raise EngineUnavailableError("the engine is busy")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(server.dispatcher, "submit", busy)
+        one.send(id=2, kind="forget", path="mine.py", deadline=5.0)
+        other.send(id=1, kind="remember", path="theirs.py", text="x", deadline=5.0)
+        for client in (one, other):
+            assert (await client.receive())["error"] == "EngineUnavailableError"
+    assert list(server._owners) == ["mine.py"]
+    one.close()
+    await until(lambda: engine.memory == {})
 
 
 async def test_when_the_clock_jumps_nothing_happens(serve, options, monkeypatch):
