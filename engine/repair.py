@@ -8,7 +8,9 @@ touched.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 import grammars
 from engine.caches import CachePool
@@ -81,7 +83,7 @@ class Repairer:
                 given_up += 1
                 continue
             rivals = [m.text for m in mended[1:ALTERNATIVES]]
-            others = [_moved(current.text, mended[0].text, other) for other in others]
+            others = _moved(current.text, mended[0].text, others)
             others += [r for r in rivals if r not in others]
             current = mended[0]
         if not current.broken:
@@ -176,13 +178,20 @@ class Repairer:
             alternatives: tuple[Repair, ...] = ()
         else:
             repair = Repair(edits_between(text, current.text), current.text, before, after)
-            alternatives = tuple(
-                Repair(edits_between(text, other), other, before, len(parsed.problems))
-                for other in dict.fromkeys(others)
-                if other != current.text and (parsed := source.language.parse(other)).broken <= current.broken
-            )[: ALTERNATIVES - 1]
+            found = self._alternatives(source, current, others, before, work)
+            alternatives = tuple(islice(found, ALTERNATIVES - 1))
         work.clock.lap("verify")
         return RepairAnswer(repair, work.steps, alternatives, work.denoised, work.clock.report())
+
+    def _alternatives(
+        self, source: Source, current: Source, others: list[str], before: int, work: _Work
+    ) -> Iterator[Repair]:
+        """Other repairs that leave the file no more broken than the first; each costs a parse of all of it."""
+        for other in dict.fromkeys(others):
+            if work.expired():
+                return
+            if other != current.text and (parsed := source.language.parse(other)).broken <= current.broken:
+                yield Repair(edits_between(source.text, other), other, before, len(parsed.problems))
 
 
 class _Work:
@@ -202,7 +211,7 @@ class _Work:
         self.drafter = Drafter(
             r.vocabulary, r.windows, r.caches, r.denoiser, request.deadline, cancel, observe, request.seed
         )
-        self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoiser, cancel)
+        self.ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoiser, cancel, request.deadline)
         self.denoised = False
         self.work = 2 * WORK
 
@@ -238,13 +247,19 @@ def _blamed(source: Source) -> int:
     return sum(fault.end - fault.start for fault in source.faults)
 
 
-def _moved(old: str, new: str, other: str) -> str:
-    """An alternative of an earlier round, with the change from `old` to `new` made to it as well."""
-    first, last, _ = changed_span(old, new)
-    tail = len(old) - last
-    # Units are mended in the order of the text, so `other` differs from `old` before the change only.
-    if other[len(other) - tail :] != old[last:] or len(other) < tail + (last - first):
-        return other
-    end = len(other) - tail
-    begin = end - (last - first)
-    return other[:begin] + new[first : len(new) - tail] + other[end:] if other[begin:end] == old[first:last] else other
+def _moved(old: str, new: str, others: list[str]) -> list[str]:
+    """Alternatives of earlier rounds, with the change from `old` to `new` made to them as well."""
+    if not others:
+        return []
+    first, last, new_last = changed_span(old, new)
+    tail, replaced, inserted = old[last:], old[first:last], new[first:new_last]
+
+    def moved(other: str) -> str:
+        # Units are mended in the order of the text, so `other` differs from `old` before the change only.
+        end = len(other) - len(tail)
+        begin = end - len(replaced)
+        if begin < 0 or not other.endswith(tail) or other[begin:end] != replaced:
+            return other
+        return other[:begin] + inserted + tail
+
+    return [moved(other) for other in others]

@@ -47,11 +47,11 @@ class Span:
 
 @dataclass(slots=True)
 class Draft:
-    """A branch, the span that it replaces, and the lines of the window's span that it keeps around it."""
+    """A branch, the span that it replaces, and the lines of the window's span that it keeps behind it."""
 
     branch: Branch
     span: Span
-    before: str
+    joint: int  # characters of the line break before the span, where it is written too: behind lines that are kept
     after: str
     breaks: int = 0  # lines that are written, where others are kept behind them
 
@@ -145,7 +145,7 @@ class Drafter:
     def _masked(self, fault: Fault, draft: Draft, widen: int) -> list[list[int | None]]:
         """A draft with masks for the tokens under its errors: as many, and one more, should a token be missing."""
         after, end = self._after(fault.site.text, draft)
-        place = draft.span.start - bool(draft.before)
+        place = draft.span.start - draft.joint
         stops = [min(stop, end) - place for stop in grammars.site_of(fault.site.language, after).stops if stop >= place]
         begin, written = draft.branch.begin, draft.branch.written
         while len(written) > 1 and not self.vocabulary.bytes[written[-1]].strip():
@@ -156,11 +156,12 @@ class Drafter:
         return [[*tokens[:first], None, *tokens[first:]], tokens]
 
     def _draft(self, unit: str, widest: Span, span: Span, heat: float, sample: int) -> Draft:
-        before = unit[widest.start : span.start].removesuffix("\n")
+        before = unit[widest.start : span.start].removesuffix("\n").removesuffix("\r")
         first = widest.start + len(before)
         begin, copy = self.vocabulary.encode(before), self.vocabulary.encode(unit[first : widest.end])
         most = len(self.vocabulary.encode(unit[first : span.end])) + GROWTH
-        draft = Draft(Branch(begin, copy, heat, sample, most), span, before, unit[span.end : widest.end])
+        joint = span.start - first if before else 0
+        draft = Draft(Branch(begin, copy, heat, sample, most), span, joint, unit[span.end : widest.end])
         if draft.after:
             draft.breaks = unit.count("\n", first, span.end) + 1
             draft.branch.stop = lambda written: self._breaks(written) >= draft.breaks
@@ -169,17 +170,18 @@ class Drafter:
     def _breaks(self, tokens: list[int]) -> int:
         return sum(self.vocabulary.bytes[token].count(b"\n") for token in tokens)
 
-    def _text(self, draft: Draft) -> str:
+    def _text(self, draft: Draft, newline: str) -> str:
         """What a draft makes of its span, and of the line break before it where it keeps what stands there."""
-        written = self.vocabulary.decode(draft.branch.written)
+        written = self.vocabulary.decode(draft.branch.written).replace("\r\n", "\n")
         if draft.after:
             written = "\n".join(written.split("\n")[: draft.breaks])
-        return written.rstrip("\n") if draft.before else written.strip("\n")
+        written = written.rstrip("\n") if draft.joint else written.strip("\n")
+        return written.replace("\n", newline)
 
     def _after(self, unit: str, draft: Draft) -> tuple[str, int]:
         """The unit with a draft in place, and where what was written ends."""
-        place = draft.span.start - bool(draft.before)
-        written = self._text(draft)
+        place = draft.span.start - draft.joint
+        written = self._text(draft, "\r\n" if "\r\n" in unit else "\n")
         return unit[:place] + written + unit[draft.span.end :], place + len(written)
 
     def _verified(self, fault: Fault, drafts: list[Draft], known: set[str]) -> list[Fix]:

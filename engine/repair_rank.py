@@ -54,6 +54,7 @@ class Ranker:
     caches: CachePool
     denoiser: Denoiser
     cancel: CancelToken
+    deadline: float | None = None
     steps: int = 0
 
     def order(self, source: Source, fixes: list[tuple[Fault, Fix]]) -> list[int]:
@@ -68,7 +69,10 @@ class Ranker:
         return best + [i for i in range(len(fixes)) if i not in close]
 
     def scores(self, damaged: str, texts: list[str]) -> list[float] | None:
-        """Log-likelihoods in nats of the lines in which the texts differ, given the damaged ones; None if too long."""
+        """Log-likelihoods in nats of the lines in which the texts differ, given the damaged ones.
+
+        None when they are too long, or the deadline leaves no time for all of them.
+        """
         first = min(_common(damaged, t) for t in texts)
         tail = min(_common(damaged[first:][::-1], t[first:][::-1]) for t in texts)
         first = damaged.rfind("\n", 0, first) + 1
@@ -81,10 +85,11 @@ class Ranker:
         if max(map(len, middles)) > MAX_SPAN:
             return None
         window = self.windows.build(damaged[:first], damaged[len(damaged) - tail :], broken=spans[0])
-        scorer = Scorer(self.denoiser, self.vocabulary)
-        scores, steps = scorer.score(self.caches.get(window.ids), window.ids, middles[1:], self.cancel)
-        self.steps += steps
-        return scores
+        readings = Scorer(self.denoiser, self.vocabulary).read(
+            self.caches.get(window.ids), window.ids, middles[1:], self.cancel, deadline=self.deadline
+        )
+        self.steps += readings.steps
+        return [sum(logprobs) for logprobs in readings.logprobs] if len(readings.found) == len(texts) else None
 
 
 def _common(a: str, b: str) -> int:

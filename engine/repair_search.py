@@ -45,7 +45,6 @@ class Search:
 
     language: Language
     expired: Callable[[], bool]
-    tried: int = 0
     left: int = WORK
     least: int = LEAST
     spent: int = 0  # characters parsed by the last run
@@ -67,29 +66,23 @@ class Search:
         order = nodes = 0
         heap: list[tuple[float, int, str, float, int]] = [(0.0, order, text, 0.0, 0)]
         seen = {text}
-        found: list[Fix] = []
         while heap and nodes < NODES and self.left > 0 and not self.expired():
             nodes += 1
             _, _, node, cost, edits = heapq.heappop(heap)
-            if found and cost + 0.5 > found[0].cost + MARGIN:
-                break
             site = grammars.site_of(self.language, node, start.known) if edits else start
             if edits and (whole := self._part_by_part(site, head, tail, cost, edits)) is not None:
-                found.append(whole)
-                break
+                return [whole]
             limit = len(node) - tail
             proposed = [edit for edit in grammars.propose(site) if edit.start >= head and edit.end <= limit]
-            found += self._single(node, cost, edits, proposed)
-            found.sort(key=lambda fix: fix.cost)
-            if found or edits + 1 >= depth:
-                if found:
-                    break
+            if found := self._single(node, cost, edits, proposed):
+                return _distinct(found)
+            if edits + 1 >= depth:
                 continue
             for gain, edit, after in self._progress(node, proposed, seen):
                 order += 1
                 total = cost + edit.cost
                 heapq.heappush(heap, (total - gain, order, after, total, edits + 1))
-        return _distinct(found)
+        return []
 
     def _part_by_part(self, site: Site, head: int, tail: int, cost: float, edits: int) -> Fix | None:
         """A text whose header was mended, or what swallowed the rest of it, with each part still broken mended."""
@@ -117,7 +110,6 @@ class Search:
                 break
             if self.left <= 0 or (tried % 8 == 0 and self.expired()):
                 break
-            self.tried += 1
             self.left -= len(text)
             after = text[: edit.start] + edit.new + text[edit.end :]
             if parsed is None:

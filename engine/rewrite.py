@@ -17,6 +17,7 @@ from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Completer, Stopwatch, out_of_time
 from engine.denoise import DenoiseSampler
+from engine.ends import with_line_breaks_of
 from engine.errors import BadRequestError
 from engine.sampler import Observer, Task, Writing
 from engine.scoring import Scorer
@@ -30,7 +31,7 @@ SHARES = {"light": 0.2, "half": 0.5}
 DEGREES = (*SHARES, "full")
 DRAFTS = 4  # of which the likeliest is offered
 WORSE = 0.7  # nats a token by which a rewrite may be less likely than what was there
-LONGEST = 200  # tokens of a selection; more would not fit beside its context
+LONGEST = 200  # tokens of a selection, and no more than fit into the cache beside its context
 GROWTH = 24  # tokens that a full rewrite may be longer
 
 
@@ -63,9 +64,10 @@ class Rewriter:
         before = self.parser.parse(request.language, request.text)
         text, start, end = before.text, *_trimmed(request)
         old = self.vocabulary.encode(text[start:end])
-        if len(old) > LONGEST:
-            raise BadRequestError(f"the selection has {len(old)} tokens: at most {LONGEST} can be rewritten at once")
         window = self.windows.build(text[:start], text[end:], heal=False)
+        most = min(LONGEST, self.denoise.denoiser.capacity - len(window.ids))
+        if len(old) > most:
+            raise BadRequestError(f"the selection has {len(old)} tokens: at most {most} can be rewritten here at once")
         task = Task(
             ids=window.ids,
             max_tokens=len(old) + GROWTH,
@@ -79,6 +81,8 @@ class Rewriter:
         else:
             drafts, steps = self._in_place(task, old, SHARES[request.degree], random.Random(request.seed))
         clock.lap("denoise")
+        # The selection's own line breaks count as well: it may be all of the file.
+        drafts = [with_line_breaks_of(new, text[:end], text[end:]) for new in drafts]
         held = [new for new in dict.fromkeys(drafts) if self._holds(before, start, end, new)]
         new, passes = self._likeliest(task, text[start:end], held)
         clock.lap("rank")

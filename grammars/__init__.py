@@ -8,7 +8,7 @@ from grammars.errors import ErrorNode
 from grammars.faults import Fault, Reading, narrowed, site_of, unread
 from grammars.registry import Language, UnknownLanguageError, for_path, get, language_id, names
 from grammars.sites import Site
-from grammars.source import Problem, Region, Source
+from grammars.source import Problem, Source
 from grammars.validity import accepts
 from grammars.worse import is_worse, new_errors
 
@@ -18,7 +18,6 @@ __all__ = [
     "Language",
     "Problem",
     "Reading",
-    "Region",
     "Site",
     "Source",
     "TokenEdit",

@@ -54,7 +54,7 @@ def has_body(source: Source, offset: int) -> bool:
     line = text[start:offset]
     header = line if line.strip() else text[:start].rstrip().rsplit("\n", 1)[-1]
     indent = len(header) - len(header.lstrip())
-    for following in text[offset:].split("\n")[1:64]:
+    for following in text[offset:].split("\n", 64)[1:64]:
         if following.strip():
             return len(following) - len(following.lstrip()) > indent
     return False

@@ -71,16 +71,17 @@ def _standing(
 ) -> list[Unit]:
     """Without units that parse with those behind them: statements whose later lines stand where one would begin."""
     left: list[Unit] = []
+    places, rejected = {unit: n for n, unit in enumerate(cut)}, set(broken)
     covered = 0  # the end of what was found to parse
     for unit in broken:
         if unit.start < covered:
             continue
-        first, depth = cut.index(unit), 0
+        first, depth = places[unit], 0
         for n, other in enumerate(cut[first : first + JOINED]):
             depth += sum(
                 (t.kind == "open") - (t.kind == "close") for t in tokens(language, text, other.start, other.end)
             )
-            if n == 0 and depth <= 0 and cut[first + 1 : first + 2] and cut[first + 1] not in broken:
+            if n == 0 and depth <= 0 and cut[first + 1 : first + 2] and cut[first + 1] not in rejected:
                 break  # nothing is open, and what follows stands by itself
             if n and depth <= 0:
                 if unit_parses(language, head + text[unit.start : other.end] + tail):

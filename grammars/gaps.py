@@ -1,7 +1,8 @@
 """Valid code that a grammar rejects: masked before it is parsed, so that it is neither blamed nor repaired.
 
-Each mask keeps the length, so that every offset stays what it is. docs/regions.md lists the gaps; all were found by
-parsing published packages and the feature lists of the languages with the pinned grammars.
+Each mask keeps the length, in characters and in bytes of UTF-8, so that every offset stays what it is.
+docs/regions.md lists the gaps; all were found by parsing published packages and the feature lists of the languages with
+the pinned grammars.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ PHASED = re.compile(r"\bimport\s+(?P<gap>defer|source)(?=\s+(?:\*|(?!from\b)[\w$
 ASSERTED = re.compile(r"\bfrom\s*(['\"])[^'\"\n]*\1\s+(?P<gap>assert)(?=\s*\{)")  # the older word for `with`
 ACCESSOR = re.compile(r"(?:^|[{};])[ \t]*(?:static\s+)?(?P<gap>accessor)(?=\s+[\w#$])", re.MULTILINE)
 TYPE_STAR = re.compile(r"\bexport\s+(?P<gap>type)(?=\s*\*)")
-IMPORTED_TYPE = re.compile(r"\bimport\(\s*(['\"])[^'\"\n]*\1\s*\)(?:\.[\w$]+)+(?P<gap><[^<>{}()\n]*>)")
+IMPORTED_TYPE = re.compile(
+    r"\bimport\(\s*(['\"])[^'\"\n]*\1\s*\)(?:\.[\w$]+)+(?P<gap><[^<>{}()\n\U00010000-\U0010ffff]*>)"
+)
 VARIANCE = re.compile(r"(?:[<,]|\*/)\s*(?P<gap>in\s+out|in|out)(?=\s+[A-Za-z_$][\w$]*\s*(?:[,>=]|extends\b))")
 CONST_PARAMETER = re.compile(r"<\s*(?P<gap>const)(?=\s+[A-Za-z_$][\w$]*\s*(?:[,>=]|extends\b))")
 PARAMETERS = re.compile(r"\b(?:interface|class|type)\s+[\w$]+\s*<[^;]{0,800}")
@@ -29,6 +32,7 @@ WORDS = {
     CONST_PARAMETER: ("const", "<"),
 }
 MASKS = {"assert": "with  "}
+BLANKS = {1: " ", 2: "\u00a0", 3: "\u3000"}  # by their bytes of UTF-8; none has four
 
 GAPS: dict[str, tuple[re.Pattern[str], ...]] = {
     "javascript": (PHASED, ASSERTED, ACCESSOR),
@@ -50,4 +54,5 @@ def mask(language: Language, text: str) -> str:
 def _blank(found: re.Match[str]) -> str:
     start, end = found.start("gap") - found.start(), found.end("gap") - found.start()
     whole, gap = found.group(), found.group("gap")
-    return whole[:start] + MASKS.get(gap, " " * len(gap)) + whole[end:]
+    blank = " " * len(gap) if gap.isascii() else "".join(BLANKS[len(c.encode("utf-8", "replace"))] for c in gap)
+    return whole[:start] + MASKS.get(gap, blank) + whole[end:]

@@ -108,8 +108,8 @@ def _pattern(language: Language) -> re.Pattern[str]:
     parts.append(rf"(?P<comment>{re.escape(language.line_comment)}[^\n]*)")
     prefix = "(?:[rRbBuUfFtT]{0,2})" if language.triple else ""
     plain = "".join(q for q in language.quotes if q != "`")
-    closed = "|".join(rf"{q}(?:\\(?:\r\n|.)|[^{q}\\\n])*{q}" for q in plain)
-    open_ = "|".join(rf"{q}(?:\\(?:\r\n|.)|[^{q}\\\n])*" for q in plain)
+    closed = "|".join(rf"{q}(?:\\(?:\r\n|.)|[^{q}\\\r\n])*{q}" for q in plain)
+    open_ = "|".join(rf"{q}(?:\\(?:\r\n|.)|[^{q}\\\r\n])*" for q in plain)
     if "`" in language.quotes:
         closed += r"|`(?:\\.|[^`\\])*`"
         open_ += r"|`(?:\\.|[^`\\])*\Z"

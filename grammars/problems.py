@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from grammars.source import Problem, Source
 
 MAX_PROBLEMS = 50
+CONFLICT = ("<<<<<<<", "=======", ">>>>>>>")
 Told = tuple[int, int, str]
 
 
@@ -25,7 +26,7 @@ def problems(source: Source) -> list[Problem]:
 
     told: list[Problem] = []
     for fault in source.faults[:MAX_PROBLEMS]:
-        for start, end, message in explain(fault.site, len(fault.head)):
+        for start, end, message in explain(fault.site, len(fault.head), len(fault.tail)):
             start, end = fault.shift + start, fault.shift + end
             # An empty span cannot be underlined: take the character before it.
             if end <= start:
@@ -36,27 +37,33 @@ def problems(source: Source) -> list[Problem]:
     return sorted(told, key=lambda p: p.start)[:MAX_PROBLEMS]
 
 
-def explain(site: Site, head: int = 0) -> list[Told]:
-    """What is wrong with a unit: what no partner is found for, or else what the parsers stop at."""
+def explain(site: Site, head: int = 0, tail: int = 0) -> list[Told]:
+    """What is wrong with a unit: what no partner is found for, or else what the parsers stop at.
+
+    Nothing is told about the characters of `head` and `tail`, which stand elsewhere in the text.
+    """
+    limit = len(site.text) - tail
     last = max(site.lines.row(stop) for stop in site.stops)
     conflicts = _conflicts(site)
     found = conflicts or _quotes(site, last) or _brackets(site)
-    found = [told for told in found if told[0] >= head]
-    if not found:
-        return _tags(site) or [_stop(site)]
+    found = [told for told in found if head <= told[0] < limit]
     stop = _stop(site)
+    if tail and stop[0] >= limit:
+        before = site.code[max(site.index(limit) - 1, 0)]
+        stop = before.start, before.end, "the text ends in the middle of a statement"
+    if not found:
+        return _tags(site) or [stop]
     if not conflicts and stop[0] >= head and site.lines.row(stop[0]) < min(site.lines.row(told[0]) for told in found):
         found.append(stop)  # it comes before them, so none of them is its cause
     return found
 
 
 def _conflicts(site: Site) -> list[Told]:
-    for row in range(len(site.lines.starts)):
-        line = site.lines.content(row)
-        if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
-            start, end = site.lines.span(row)
-            return [(start, end, "a merge conflict was left here")]
-    return []
+    """The first mark of a merge conflict; `=======` alone underlines a title."""
+    marked = [row for row in range(len(site.lines.starts)) if site.text.startswith(CONFLICT, site.lines.starts[row])]
+    if all(site.lines.content(row).startswith("=======") for row in marked):
+        return []
+    return [(*site.lines.span(marked[0]), "a merge conflict was left here")]
 
 
 def _quotes(site: Site, last: int) -> list[Told]:

@@ -27,7 +27,7 @@ class Language:
     """A language's grammar and the few facts about its surface that repair needs.
 
     `headers` are words that begin a line whose end needs `header_end`; `keywords` are what a misspelt word may have
-    meant; `triple` tells whether quotes may be tripled, `template` whether backticks quote.
+    meant; `triple` tells whether quotes may be tripled.
     """
 
     name: str

@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from grammars.faults import Fault
 
 STRIDE = 2048  # characters between two entries of the byte-offset table
-REPLACEMENT = "?"  # what a lone surrogate becomes: it is in no file, but an editor may send one
 
 
 @dataclass(frozen=True)
 class Source:
     """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally.
 
-    `given_up` tells that parsing would have taken far too long, and that the tree is one error (grammars/parsing.py).
+    `given_up` tells that parsing would have taken far too long, and that the tree is one error (grammars/parsing.py);
+    `masked` that the parser read the text with gaps of the grammar blanked out (grammars/gaps.py).
     """
 
     language: Language
@@ -35,6 +35,7 @@ class Source:
     data: bytes
     tree: tree_sitter.Tree
     given_up: bool = False
+    masked: bool = False
 
     @classmethod
     def parse(cls, language: Language, text: str) -> Source:
@@ -45,7 +46,7 @@ class Source:
     @classmethod
     def _read(cls, language: Language, text: str, data: bytes, readable: bytes, old: tree_sitter.Tree | None) -> Source:
         tree = parse_within_budget(language, readable, old)
-        return cls(language, text, data, tree or one_error(language, readable), tree is None)
+        return cls(language, text, data, tree or one_error(language, readable), tree is None, readable is not data)
 
     def replace(self, start: int, end: int, new: str) -> Source:
         """This text with `text[start:end]` replaced by `new` (characters), re-parsed where it changed."""
@@ -54,8 +55,7 @@ class Source:
         data = b"".join((self.data[:first], fresh, self.data[last:]))
         text = self.text[:start] + new + self.text[end:]
         readable = _readable(self.language, text, data)
-        masked = readable is not data or _readable(self.language, self.text, self.data) is not self.data
-        if masked or self.given_up:
+        if readable is not data or self.masked or self.given_up:
             # What is masked may have changed outside of the edit.
             return Source._read(self.language, text, data, readable, None)
         tree = self.tree.copy()
@@ -161,13 +161,6 @@ class Source:
 
         return tuple(problems(self))
 
-    @cached_property
-    def regions(self) -> tuple[Region, ...]:
-        """small spans that explain the errors, the most telling first, disjoint; () when not broken."""
-        from grammars.regions import regions
-
-        return tuple(regions(self))
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -178,15 +171,6 @@ class Problem:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Region:
-    """A span in which an error can be mended."""
-
-    start: int
-    end: int
-    hint: str = ""
-
-
 def _readable(language: Language, text: str, data: bytes) -> bytes:
     """What the parser reads: `data` itself, or a copy in which known gaps of the grammar are masked."""
     masked = mask(language, text)
@@ -194,7 +178,7 @@ def _readable(language: Language, text: str, data: bytes) -> bytes:
 
 
 def encode(text: str) -> tuple[str, bytes]:
-    """The text and its UTF-8; lone surrogates become "?", so that both have the same characters."""
+    """The text and its UTF-8; lone surrogates, which editors may send, become "?": both have the same characters."""
     try:
         return text, text.encode()
     except UnicodeEncodeError:

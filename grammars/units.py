@@ -32,7 +32,7 @@ class Unit:
 def units(language: Language, text: str, found: list[Token], lines: Lines | None = None) -> list[Unit]:
     """The text cut into units, in order and without gaps; `found` are its tokens."""
     lines = lines or Lines(text)
-    return _cut(text, lines, _rows_inside(found, lines), range(len(lines.starts)), "")
+    return _cut(text, lines, rows_inside(found, lines), range(len(lines.starts)), "")
 
 
 def _cut(text: str, lines: Lines, hidden: set[int], rows: range, margin: str) -> list[Unit]:
@@ -81,7 +81,7 @@ def inner(language: Language, text: str, found: list[Token]) -> list[Unit]:
     lines = Lines(text)
     if len(lines.starts) < 4:
         return []
-    hidden = _rows_inside(found, lines)
+    hidden = rows_inside(found, lines)
     top = 0 if lines.content(0).strip() else lines.neighbour(0, 1)
     base = lines.indent(top) if top >= 0 else -1
     row = top
@@ -110,7 +110,7 @@ def inner(language: Language, text: str, found: list[Token]) -> list[Unit]:
     return cut if len(cut) > 1 else []
 
 
-def _rows_inside(found: list[Token], lines: Lines) -> set[int]:
+def rows_inside(found: list[Token], lines: Lines) -> set[int]:
     """Rows that begin inside a comment or a string of several lines."""
     rows: set[int] = set()
     for token in found:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
@@ -46,10 +47,8 @@ class Verdict:
 def verdict(source: Source) -> Verdict:
     """The contract's definition of broken."""
     rejected = source.tree.root_node.has_error
-    if source.language.name != "python":
+    if source.language.name != "python" or len(source.text) > MAX_AST:
         return Verdict(rejected)
-    if rejected and len(source.text) > MAX_AST:
-        return Verdict(True)
     found = python_error(source.text)
     if found is None:
         return Verdict(False)
@@ -87,9 +86,25 @@ def _placed(text: str, error: SyntaxError | ValueError) -> Verdict:
     """An error with its place in the text."""
     if not isinstance(error, SyntaxError):
         return Verdict(True, str(error), 0, 0)
+    message = error.msg or "invalid syntax"
+    if sys.version_info < (3, 12) and _tells_of_an_expression(text, error):
+        # An expression of a format string was read alone, in brackets, and columns are those of that.
+        place = text.find("{" + (error.text or "").strip()[1:-1], _offset(text, error.lineno, 1))
+        if place < 0:
+            return Verdict(True, message)
+        start, end = place + (error.offset or 1) - 1, place + (error.end_offset or 1) - 1
+        return Verdict(True, message, start, max(end, start))
     start = _offset(text, error.lineno, error.offset)
     end = _offset(text, error.end_lineno, error.end_offset)
-    return Verdict(True, error.msg or "invalid syntax", start, max(end, start))
+    return Verdict(True, message, start, max(end, start))
+
+
+def _tells_of_an_expression(text: str, error: SyntaxError) -> bool:
+    """Whether the line that an error shows is none of the text, but `(expression)`."""
+    shown, start = (error.text or "").strip(), _offset(text, error.lineno, 1)
+    stop = text.find("\n", start)
+    line = text[start : stop if stop >= 0 else len(text)]
+    return shown.startswith("(") and not line.lstrip().startswith(shown)
 
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -115,9 +130,9 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
     """Whether `ast` stumbled over syntax that is newer than it: tree-sitter accepts, and the statement shows why."""
     if "only supported in Python" in error.message:
         return True
-    if "indent" in error.message:
+    if "indent" in error.message or error.start is None:
         return False
-    at = source.byte(min(error.start or 0, max(len(source.text) - 1, 0)))
+    at = source.byte(min(error.start, max(len(source.text) - 1, 0)))
     node = source.tree.root_node.descendant_for_byte_range(at, at)
     while node is not None and node.parent is not None and node.parent.parent is not None:
         if node.type in NEWER_NODES or node.type in ("except_clause", "except_group_clause"):
@@ -135,7 +150,7 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
 
 def accepts(language: Language, text: str) -> bool:
     """Whether a text is not broken; cheaper than a `Source` for one candidate of many."""
-    if language.name != "python":
+    if language.name != "python" or len(text) > MAX_AST:
         tree = parse_within_budget(language, mask(language, text).encode("utf-8", "replace"))
         return tree is not None and not tree.root_node.has_error
     error = _rejection(text)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grammars.errors import ErrorNode
-from grammars.validity import python_error
+from grammars.statements import touched
+from grammars.validity import MAX_AST, python_error
 
 if TYPE_CHECKING:
     from grammars.source import Source
@@ -30,6 +31,9 @@ def is_worse(before: Source, after: Source, start: int, end: int) -> bool:
         after.error_bytes > before.error_bytes or new_errors(before, after, start, end)
     ):
         return True
-    if before.language.name != "python" or before.tree.root_node.has_error:
+    if before.language.name != "python" or before.tree.root_node.has_error or len(after.text) > MAX_AST:
+        return False
+    # Most of what is suggested is right: the statements that it touches tell, without reading all of the file.
+    if python_error(touched(before, after, start, end)) is None:
         return False
     return python_error(before.text) is None and python_error(after.text) is not None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from grammars.edits.guess import Guess
 from grammars.sites import Site
+from grammars.units import rows_inside
 
 BLOCK = 60  # lines that move together at most
 
@@ -19,10 +20,13 @@ def propose(site: Site) -> Iterator[Guess]:
         following = site.lines.neighbour(row, 1)
         if following >= 0 and following not in rows:
             rows.append(following)
-    for n, row in enumerate(rows[:6]):
+    rows = rows[:6]
+    for n, row in enumerate(rows):
         yield from _move(site, row, 0.08 * n)
         yield from _body(site, row, 0.08 * n)
         yield from _tabs(site, row)
+    if any("\t" in site.lines.margin(row) for row in rows):
+        yield from _all_tabs(site)
 
 
 def _move(site: Site, row: int, cost: float) -> Iterator[Guess]:
@@ -88,7 +92,7 @@ def _body(site: Site, row: int, cost: float) -> Iterator[Guess]:
 
 
 def _tabs(site: Site, row: int) -> Iterator[Guess]:
-    """Tabs among spaces, or spaces among tabs: the line, or all lines, as most of the text has it."""
+    """A tab among spaces, or spaces among tabs: as most of the text has it."""
     lines, text = site.lines, site.text
     margin = lines.margin(row)
     unit = indent_unit(text)
@@ -104,10 +108,24 @@ def _tabs(site: Site, row: int) -> Iterator[Guess]:
             plain = margin.expandtabs(width)
             fits = above >= 0 and plain in (lines.margin(above), body)
             yield start, start + len(margin), plain, 0.7 + 0.01 * width - 0.1 * fits
-            mixed = [lines.margin(r).expandtabs(width) + lines.content(r).lstrip() for r in range(len(lines.starts))]
-            first = next(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))
-            last = max(r for r in range(len(lines.starts)) if "\t" in lines.margin(r))
-            yield lines.span(first)[0], lines.span(last)[1], "\n".join(mixed[first : last + 1]), 0.9
+
+
+def _all_tabs(site: Site) -> Iterator[Guess]:
+    """The tabs of all lines among spaces; what is inside of a string stays."""
+    lines, text, unit = site.lines, site.text, indent_unit(site.text)
+    hidden = rows_inside(site.brackets.tokens, lines)
+    tabbed = [row for row in range(len(lines.starts)) if "\t" in lines.margin(row) and row not in hidden]
+    tabbed = [row for row in tabbed if lines.content(row).strip()]
+    if unit == "\t" or not tabbed:
+        return
+    start, end = lines.starts[tabbed[0]], lines.span(tabbed[-1])[1]
+    for width in dict.fromkeys((len(unit), 8, 4)):
+        parts, at = [], start
+        for row in tabbed:
+            margin = lines.margin(row)
+            parts += [text[at : lines.starts[row]], margin.expandtabs(width)]
+            at = lines.starts[row] + len(margin)
+        yield start, end, "".join(parts) + text[at:end], 0.9
 
 
 def indent_unit(text: str) -> str:

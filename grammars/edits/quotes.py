@@ -71,8 +71,7 @@ def opening(text: str) -> str:
 def _close(site: Site, token: Token) -> Iterator[Guess]:
     """Close a string that its line, or the text, ended: before the closers it swallowed, or at an inner border."""
     quote = opening(token.text)
-    line_end = site.text.find("\n", token.start)
-    stop = min(token.end, line_end if line_end >= 0 else token.end)
+    stop = min(token.end, site.lines.span(site.lines.row(token.start))[1])
     body_start = token.start + token.text.index(quote) + len(quote)
     yield from _ends(site, quote, body_start, stop, 0.0)
     yield token.start, body_start, "", 1.5

@@ -102,7 +102,8 @@ def tags(site: Site) -> Iterator[Tag]:
 def _end(site: Site, i: int, start: int) -> int:
     """The end of the tag that token `i` begins: its first `>` outside of braces; 0 when there is none."""
     depth = 0
-    for token in site.code[i + 1 :]:
+    for n in range(i + 1, len(site.code)):
+        token = site.code[n]
         if token.end - start > LONGEST:
             return 0
         if token.text == "{":

@@ -18,10 +18,12 @@ from engine.bench.repair_cases import bytes_outside, same_tokens, token_edits
 from engine.cancellation import CancelledError, CancelToken
 from engine.completion import Stopwatch
 from engine.core import Engine
-from engine.repair import Parts, _Work
+from engine.errors import BadRequestError
+from engine.repair import ALTERNATIVES, Parts, _moved, _Work
 from engine.repair_drafts import blamed
-from engine.types import Repair, RepairRequest
+from engine.types import Repair, RepairRequest, RewriteRequest
 from grammars.damage import KINDS, Damaged, Subject, damage
+from grammars.registry import Language
 from tests.grammars.broken import CASES
 
 SOURCES = Path(__file__).parent.parent / "data" / "sources"
@@ -112,6 +114,15 @@ def test_line_breaks_stay_what_they_are(engine: Engine) -> None:
     assert repair.text == "def run(a):\r\n    return (a)\r\n\r\n\r\ndef stop():\r\n    pass\r\n"
 
 
+def test_a_request_with_a_negative_seed_is_refused(engine: Engine) -> None:
+    with pytest.raises(BadRequestError, match="seed must be 0 or more, not -1"):
+        engine.repair("x = (\n", seed=-1)
+    with pytest.raises(BadRequestError, match="seed"):
+        engine.complete("x = ", "", seed=-1)
+    with pytest.raises(BadRequestError, match="seed"):
+        engine.run_rewrite(RewriteRequest("x = 1\n", 0, 5, "python", seed=-1))
+
+
 def test_characters_outside_of_the_basic_plane_do_not_move_edits(engine: Engine) -> None:
     text = "name = '🦊🦊'\nprint('🦊', (name)\n"
     repair = engine.repair(text)
@@ -170,6 +181,30 @@ def test_alternatives_differ_and_parse(engine: Engine) -> None:
     for repair in (answer.repair, *answer.alternatives):
         check_promises("python", text, repair)
         assert repair.errors_after == 0
+
+
+def test_no_more_alternatives_are_parsed_than_are_offered_and_none_after_the_deadline(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = "x = (1\n"
+    source = grammars.get("python").parse(text)
+    mended = source.replace(6, 6, ")")
+    others = [f"x = ({n})\n" for n in range(2, 9)]
+    parsed: list[str] = []
+    parse = Language.parse
+    monkeypatch.setattr(Language, "parse", lambda language, other: parsed.append(other) or parse(language, other))
+    for deadline, wanted in ((None, others[: ALTERNATIVES - 1]), (time.monotonic() - 1, [])):
+        request = RepairRequest(text, "python", deadline=deadline)
+        work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch())
+        parsed.clear()
+        answer = engine.repairer._answer(request, source, mended, others, 1, work)
+        assert [a.text for a in answer.alternatives] == parsed == wanted
+        assert answer.repair.errors_after == 0
+
+
+def test_a_later_change_is_made_to_the_alternatives_too() -> None:
+    old, new = "a = (1\nb = [2\nc\n", "a = (1\nb = [2]\nc\n"
+    assert _moved(old, new, ["a = 1\nb = [2\nc\n", "d\n"]) == ["a = 1\nb = [2]\nc\n", "d\n"]
 
 
 def test_the_same_seed_gives_the_same_repair(engine: Engine) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from engine.bench.repair_cases import BY_HAND, cases_by_hand
 from engine.bench.repair_fit import Choice, choice
+from engine.cancellation import CancelToken
 from engine.core import Engine
 from engine.errors import BadRequestError
-from engine.repair_rank import RANKED, Weighing
+from engine.repair_rank import RANKED, Ranker, Weighing
 
 SNIPPETS = Path(__file__).parent.parent / "grammars" / "broken.py"
 
@@ -27,6 +29,15 @@ def test_nats_are_weighed_against_cost() -> None:
     costs, scores = [1.0, 1.2], [-12.0, -10.0]
     assert Weighing(weight=4.0).order(costs, scores) == [1, 0]
     assert Weighing(weight=20.0).order(costs, scores) == [0, 1]
+
+
+def test_nothing_is_ranked_by_half_of_the_readings(engine: Engine) -> None:
+    r = engine.repairer
+    texts = ["total = sum(items)\n", "total = sum(items,)\n"]
+    for deadline, known in ((None, True), (time.monotonic() - 1, False)):
+        ranker = Ranker(r.vocabulary, r.windows, r.caches, r.denoiser, CancelToken(), deadline)
+        assert (ranker.scores("total = sum(items\n", texts) is not None) is known
+        assert bool(ranker.steps) is known
 
 
 def test_a_weighing_is_judged_by_what_it_restores() -> None:

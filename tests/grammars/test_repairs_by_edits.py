@@ -75,3 +75,48 @@ def test_an_error_that_swallows_the_rest_of_the_file_hides_no_other() -> None:
     source = grammars.get("python").parse(broken)
     assert source.problems
     assert not grammars.get("python").parse(mend("python", broken)).broken
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_tabs_among_spaces_are_mended_line_by_line_and_not_in_strings(newline: str) -> None:
+    lines = (
+        "def f(a):",
+        "    b = a",
+        "    c = a",
+        "    if a:",
+        "⇥x = 1",
+        "        y = 2",
+        "    elif b:",
+        "⇥z = 3",
+        "        w = 4",
+        "    else:",
+        "⇥q = '''",
+        "\ttab'''",
+        "        r = 2",
+        "",
+    )
+    broken = newline.join(lines).replace("⇥", "\t")
+    assert mend("python", broken) == newline.join(lines).replace("⇥", " " * 8)
+    edits = [edit for edit in grammars.propose(grammars.site_of(grammars.get("python"), broken)) if "z = 3" in edit.new]
+    whole = [broken[: edit.start] + edit.new + broken[edit.end :] for edit in edits]
+    assert whole
+    assert all(text.count(newline) == broken.count(newline) for text in whole)
+    assert all("'''" + newline + "\ttab'''" in text for text in whole)
+
+
+@pytest.mark.parametrize(
+    ("language", "broken", "right"),
+    [
+        ("python", "print(\"abc')\n", 'print("abc")\n'),
+        ("javascript", "g('abc\");\n", "g('abc');\n"),
+    ],
+)
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_the_other_quote_is_mended_whatever_ends_the_line(language: str, broken: str, right: str, newline: str) -> None:
+    text = broken.replace("\n", newline)
+    edits = grammars.propose(grammars.site_of(grammars.get(language), text))
+    quote, other = right[right.index("abc") - 1], broken[broken.index("abc") + 3]
+    closing = text.index("abc") + 3
+    cost = next(e.cost for e in edits if (e.start, e.end, e.new) == (closing, closing + 1, quote))
+    assert cost == min(e.cost for e in edits)
+    assert any((e.start, e.end, e.new) == (closing - 4, closing - 3, other) for e in edits)

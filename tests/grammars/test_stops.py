@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 import grammars
 from grammars.gaps import mask
 from grammars.lexer import scan, tokens
 from grammars.stop import first_stop
-from grammars.units import units
+from grammars.units import Unit, units
 from tests.grammars.broken import CASES
 
 PYTHON, SCRIPT, TYPED, TSX = (grammars.get(name) for name in ("python", "javascript", "typescript", "tsx"))
@@ -88,6 +90,7 @@ def test_quotes_in_braces_are_newer_syntax_in_format_strings_alone() -> None:
         (TYPED, "interface A<\n  /** why */\n  out T extends B = C,\n  out U = D,\n> { x: T }\n"),
         (TYPED, "export type * from 'a';\n"),
         (TYPED, "type A = import('x').B<C>;\n"),
+        (TYPED, "type A = import('x').B<'日本語é'>;\n"),
         (SCRIPT, "import a from './a.json' assert { type: 'json' };\n"),
         (SCRIPT, "class A {\n  accessor x = 1;\n}\n"),
         (SCRIPT, "import defer * as ns from 'x';\n"),
@@ -97,6 +100,26 @@ def test_known_gaps_of_a_grammar_are_left_alone(language: grammars.Language, tex
     assert language.parser.parse(text.encode()).root_node.has_error, "the gap is closed: drop its mask"
     assert not language.parse(text).broken
     assert len(mask(language, text)) == len(text)
+    assert len(mask(language, text).encode()) == len(text.encode())
+
+
+def test_what_follows_a_masked_gap_is_told_where_it_is() -> None:
+    text = "let a: import('x').A<'日本語é'> = 1;\nlet b = (;\n"
+    (problem,) = TYPED.parse(text).problems
+    assert text[problem.start : problem.end] == "("
+    assert TYPED.parse("let a: import('x').A<'🦊'> = 1;\n").broken, "no white space is as long: it is left alone"
+    lone = "let a: import('x').A<'\ud800'> = 1;\n"  # half of a surrogate pair, which an editor may send
+    assert len(mask(TYPED, lone)) == len(lone)
+
+
+def test_a_text_is_masked_once_a_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("grammars.source.mask", lambda language, text: asked.append(text) or mask(language, text))
+    source = TYPED.parse("type A = import('x').B<C>;\n")
+    assert source.masked
+    after = source.replace(0, len(source.text), "let a = 1;\n")
+    assert not after.masked
+    assert asked == [source.text, after.text]
 
 
 def test_a_gap_typed_into_a_parsed_text_is_masked_too() -> None:
@@ -117,6 +140,7 @@ def test_a_gap_typed_into_a_parsed_text_is_masked_too() -> None:
         ("python", "def f(x)\n    pass\n", "expected ':'"),
         ("python", "def f():\n    x = 1\n      y = 2\n", "unexpected indent"),
         ("python", "<<<<<<< HEAD\nx = 1\n=======\nx = 2\n>>>>>>> b\n", "merge conflict"),
+        ("python", '"""Title\n=======\n\nText here\nimport os\n', "this string is never closed"),
         ("javascript", "const a = {b: 1 c: 2};\n", "a comma may be missing"),
         ("javascript", "function f() {\n  g();\n\nfunction h() {}\n", "'{' opened here is never closed"),
     ],
@@ -125,6 +149,34 @@ def test_a_problem_reads_as_a_person_would_say_it(language: str, text: str, mess
     problems = grammars.get(language).parse(text).problems
     assert len(problems) == 1
     assert message in problems[0].message
+
+
+def test_a_statement_cut_off_at_the_end_of_its_body_is_told_at_its_own_end() -> None:
+    text = "function f() {\n  let x = a ? b\n  let y = 2;\n  g();\n}\n"
+    (problem,) = SCRIPT.parse(text).problems
+    assert (problem.start, problem.end) == (text.index("b\n"), text.index("b\n") + 1)
+    assert problem.message == "the text ends in the middle of a statement"
+
+
+@pytest.mark.parametrize(
+    ("expression", "wrong"),
+    [("a b", "a b"), ("f(a=1, b)", ")"), ("x:{y z}", "y z"), ("1 if x", "1 if x")],
+)
+def test_an_error_in_a_format_string_is_told_where_it_is(expression: str, wrong: str) -> None:
+    text = f'def g():\r\n    total = compute(a, b); print(f"é {{{expression}}}")\r\n'
+    (problem,) = PYTHON.parse(text).problems
+    assert text.index('f"') <= problem.start < problem.end <= text.index('")') + 1
+    if sys.version_info < (3, 12):  # later ones read format strings with the rest
+        assert text[problem.start : problem.end] == wrong
+
+
+def test_finding_what_is_broken_compares_units_with_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared = []
+    same = Unit.__eq__
+    monkeypatch.setattr(Unit, "__eq__", lambda unit, other: compared.append(1) or same(unit, other))
+    text = "".join(f"word {n} another.\n" for n in range(200))
+    assert len(PYTHON.parse(text).faults) == 200
+    assert len(compared) < 1000
 
 
 def test_a_parse_that_costs_too_much_is_given_up_and_the_text_can_still_be_edited(
