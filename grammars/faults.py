@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -48,11 +49,14 @@ class Fault:
         return self.start - len(self.head)
 
 
-def faults(source: Source) -> tuple[Fault, ...]:
-    """All independent faults in ascending order; the whole text as one when only the units' combination is broken."""
+def faults(source: Source) -> Iterator[Fault]:
+    """All independent faults in ascending order; the whole text as one when only the units' combination is broken.
+
+    Each is read with the parser's log on when it is its turn, which takes a millisecond.
+    """
     language, text = source.language, source.text
     if not source.broken:
-        return ()
+        return
     found = scan(language, text)
     cut = units(language, text, found.tokens, Lines(text))
     broken = [unit for unit in cut if not unit_parses(language, text[unit.start : unit.end])]
@@ -60,10 +64,8 @@ def faults(source: Source) -> tuple[Fault, ...]:
     known = _known(found.tokens, broken)
     if not broken:
         broken = [Unit(0, len(text))]
-    told: list[Fault] = []
     for u in broken:
-        told += narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)))
-    return tuple(told)
+        yield from narrowed(Fault(u.start, u.end, site_of(language, text[u.start : u.end], known)))
 
 
 def _standing(

@@ -25,7 +25,7 @@ def problems(source: Source) -> list[Problem]:
     from grammars.source import Problem
 
     told: list[Problem] = []
-    for fault in source.faults[:MAX_PROBLEMS]:
+    for fault in source.first_faults(MAX_PROBLEMS):
         for start, end, message in explain(fault.site, len(fault.head), len(fault.tail)):
             start, end = fault.shift + start, fault.shift + end
             # An empty span cannot be underlined: take the character before it.

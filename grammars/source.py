@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import tree_sitter
@@ -152,7 +153,18 @@ class Source:
         """The units that do not parse, in ascending order; () when not broken."""
         from grammars.faults import faults
 
-        return faults(self)
+        return tuple(faults(self))
+
+    def first_faults(self, most: int) -> tuple[Fault, ...]:
+        """At most so many of `faults`: to read all of them in a text that is no code takes seconds."""
+        if "faults" not in self.__dict__:
+            from grammars.faults import faults
+
+            found = tuple(islice(faults(self), most + 1))
+            if len(found) > most:
+                return found[:most]
+            self.__dict__["faults"] = found
+        return self.faults[:most]
 
     @cached_property
     def problems(self) -> tuple[Problem, ...]:

@@ -170,6 +170,15 @@ def test_an_error_in_a_format_string_is_told_where_it_is(expression: str, wrong:
         assert text[problem.start : problem.end] == wrong
 
 
+def test_only_the_faults_that_are_told_are_read():
+    source = PYTHON.parse("".join(f"word {n} another.\n" for n in range(200)))
+    assert len(source.problems) == 50
+    assert "faults" not in source.__dict__
+    assert source.first_faults(3) == source.faults[:3]
+    few = PYTHON.parse("x = (\n")
+    assert few.first_faults(50) == few.__dict__["faults"] == few.faults
+
+
 def test_finding_what_is_broken_compares_units_with_few_others(monkeypatch: pytest.MonkeyPatch) -> None:
     compared = []
     same = Unit.__eq__
