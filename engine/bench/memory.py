@@ -15,6 +15,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -45,6 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--fit", action="store_true", help="fit the trust on half of the packages and print the weights"
     )
     parser.add_argument("--unfitted", action="store_true", help="only the packages that --fit does not use")
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="draw predicted chances against what came true")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here as well")
     parser.add_argument("--model", metavar="FOLDER", help="a model folder instead of the packaged one")
 
@@ -55,6 +57,7 @@ def run(args: argparse.Namespace) -> int:
         seeds = [int(text) for text in args.seed.split(",")]
     except ValueError:
         raise BadRequestError(f"--seed takes whole numbers with commas between, not {args.seed!r}") from None
+    drawing = speed.pyplot() if args.plot else None
     draws = [(seed, _workspaces(args.dev, seed)) for seed in seeds]
     packages = sorted({w[0].package for _, workspaces in draws for w in workspaces})
     fitting = set(packages[::2]) if args.fit or args.unfitted else set()
@@ -68,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         pass_ms = speed.one_row_ms(e.denoiser)
     report(console, rows, f"{args.kind}, {len(rows)} cursors; one K = 1 pass takes {pass_ms:.1f} ms")
     calibration(console, rows)
+    if drawing is not None:
+        plot(drawing, rows, args.plot)
     if args.json:
         args.json.write_text(json.dumps({"pass_ms": pass_ms, "cursors": [asdict(r) for r in rows]}, indent=1))
     return 0
@@ -180,13 +185,33 @@ def report(console: Console, rows: Sequence[Row], title: str) -> None:
     )
 
 
+def plot(pyplot: Any, rows: Sequence[Row], path: Path) -> None:
+    """A reliability diagram of the memory's best line: how often it was right, with standard errors, by its chance."""
+    figure, axes = pyplot.subplots(figsize=(5.5, 5), layout="constrained")
+    axes.plot([0, 1], [0, 1], color="0.8", linewidth=1)
+    groups = [g for g in ([r for r in rows if _bin(r) == i] for i in range(BINS)) if g]
+    right = [_mean(r.line_exact for r in g) for g in groups]
+    errors = [(p * (1 - p) / len(g)) ** 0.5 for p, g in zip(right, groups, strict=True)]
+    axes.errorbar([_mean(r.chance for r in g) for g in groups], right, errors, marker="o", capsize=3)
+    for group, share in zip(groups, right, strict=True):
+        axes.annotate(
+            f"n = {len(group)}", (_mean(r.chance for r in group), share), (6, -12), textcoords="offset points"
+        )
+    axes.set(xlim=(0, 1.1), ylim=(-0.05, 1), xlabel="predicted chance of the remembered line", ylabel="right")
+    figure.savefig(path, dpi=150)
+
+
+def _bin(row: Row) -> int:
+    return min(int(row.chance * BINS), BINS - 1)
+
+
 def calibration(console: Console, rows: Sequence[Row]) -> None:
     """How often the memory's best line is right, by the chance that was predicted."""
     table = Table(title="the memory's best line: predicted chance and how often it was right")
     for column in ("chance", "n", "predicted", "right", "denoiser right there"):
         table.add_column(column, justify="right")
     for i in range(BINS):
-        group = [r for r in rows if min(int(r.chance * BINS), BINS - 1) == i]
+        group = [r for r in rows if _bin(r) == i]
         if group:
             table.add_row(
                 f"{i / BINS:.1f}-{(i + 1) / BINS:.1f}",
