@@ -53,21 +53,25 @@ def finish(draft, end: int) -> list[int]:
     return draft.tokens + ([end] if draft.ended else [])
 
 
+@pytest.fixture(scope="module")
+def greedy(denoiser: Denoiser, windows) -> list[list[int]]:
+    return [one_by_one(denoiser, window.ids, 16) for window in windows]
+
+
 @pytest.mark.parametrize(("masks", "branches"), [(0, 1), (3, 1), (7, 1), (3, 3)])
-def test_verified_gives_exactly_what_one_token_at_a_time_gives(denoiser, vocabulary, windows, masks, branches):
+def test_verified_gives_exactly_what_one_token_at_a_time_gives(denoiser, vocabulary, windows, greedy, masks, branches):
     sampler = VerifiedSampler(denoiser, vocabulary, Drafting(masks, branches), confidence=0.2)
-    for window in windows:
+    for window, expected in zip(windows, greedy, strict=True):
         ids = window.ids
-        expected = one_by_one(denoiser, ids, 16)
         draft = sampler.run(denoiser.new_cache(), Task(ids, max_tokens=16))
         assert finish(draft, denoiser.config.reserved.end) == expected
         assert draft.steps <= len(expected)
 
 
-def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabulary, windows):
+def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabulary, windows, greedy):
     sampler = VerifiedSampler(denoiser, vocabulary, Drafting(0))
     ids = windows[0].ids
-    expected = one_by_one(denoiser, ids, 16)
+    expected = greedy[0]
     good = Task(ids, max_tokens=16, propose=lambda known: expected[len(known) - len(ids) :][:6])
     bad = Task(ids, max_tokens=16, propose=lambda known: [known[-1]] * 4)
     plain = sampler.run(denoiser.new_cache(), Task(ids, max_tokens=16))
@@ -95,8 +99,9 @@ def test_a_warm_cache_changes_nothing_but_the_prefill(denoiser, vocabulary, wind
 def test_denoise_fills_a_block_in_fewer_passes_when_it_may_be_less_sure(denoiser, vocabulary, windows, rule):
     strict = DenoiseSampler(denoiser, vocabulary, 8, rule, 0.999 if rule == "confidence" else 0.0)
     loose = DenoiseSampler(denoiser, vocabulary, 8, rule, 0.01 if rule == "confidence" else 50.0)
-    sure = [strict.run(denoiser.new_cache(), Task(w.ids, max_tokens=8)).steps for w in windows]
-    rash = [loose.run(denoiser.new_cache(), Task(w.ids, max_tokens=8)).steps for w in windows]
+    caches = [denoiser.new_cache() for _ in windows]
+    sure = [strict.run(cache, Task(w.ids, max_tokens=8)).steps for cache, w in zip(caches, windows, strict=True)]
+    rash = [loose.run(cache, Task(w.ids, max_tokens=8)).steps for cache, w in zip(caches, windows, strict=True)]
     assert sum(rash) < sum(sure)
     assert max(rash) <= 3
 
