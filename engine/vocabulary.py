@@ -54,7 +54,7 @@ class Vocabulary:
                 self.bytes[index] = bytes(alphabet[c] for c in token)
 
     def __getstate__(self) -> dict[str, Any]:
-        """All but what is kept of `spelling`: the processes that make batches get a vocabulary by pickle."""
+        """All but the kept answers: the processes that make batches get a vocabulary by pickle."""
         return {name: value for name, value in self.__dict__.items() if name not in ("_spellings", "_settlings")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -100,9 +100,8 @@ class Vocabulary:
 
         Empty where there is no such border in the last `LONGEST_PIECE` characters.
         """
-        tail = (
-            text[-LONGEST_PIECE:].encode("utf-8", "replace").decode("utf-8")
-        )  # as `encode` reads it, as long as before
+        # As `encode` reads it; no longer and no shorter than it was.
+        tail = text[-LONGEST_PIECE:].encode("utf-8", "replace").decode("utf-8")
         splitter = self._tokenizer.pre_tokenizer
         pieces = [span for _, span in splitter.pre_tokenize_str(tail)] if splitter is not None and tail else []
         start = pieces[-1][0] if pieces else 0

@@ -114,12 +114,9 @@ class RunFolder:
                 os.replace(home, old)
             os.replace(part, home)
             shutil.rmtree(old, ignore_errors=True)
-        except SafetensorError as problem:  # what the library makes of a full disk
+        except (OSError, SafetensorError) as problem:  # the latter is what the library makes of a full disk
             shutil.rmtree(part, ignore_errors=True)
-            raise OSError(str(problem)) from None
-        except OSError:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+            raise problem if isinstance(problem, OSError) else OSError(str(problem)) from None
 
     def log(self, record: dict[str, Any]) -> None:
         """Append one line to the log."""

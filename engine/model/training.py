@@ -305,10 +305,8 @@ def _loop(
     began, base = time.monotonic(), trainer.minutes
     saved, evaluating = time.monotonic(), 0.0
     if trainer.step == 0 and dev:
-        record = {"step": 0, "minutes": 0.0, "dev": trainer.evaluate(dev)}
+        _evaluate(trainer, dev)
         evaluating = time.monotonic() - saved
-        _log(run, record)
-        say(describe(record))
     while not stop.wanted and trainer.minutes < args.minutes and (args.steps is None or trainer.step < args.steps):
         if trainer.device.type == "cpu":
             torch.set_num_threads(threads_now())
@@ -367,9 +365,7 @@ def save(trainer: Trainer, dev: list[Batch]) -> bool:
         say(f"could not save ({problem}): the state before is kept; free some space in {run.folder}")
         return False
     if dev:
-        record = {"step": trainer.step, "minutes": round(trainer.minutes, 3), "dev": trainer.evaluate(dev)}
-        _log(run, record)
-        say(describe(record))
+        _evaluate(trainer, dev)
     try:
         curve.draw(run.log_file, run.folder / "curve.png")
     except ImportError:
@@ -377,6 +373,13 @@ def save(trainer: Trainer, dev: list[Batch]) -> bool:
     except OSError as problem:
         say(f"the curve could not be drawn: {problem}")
     return True
+
+
+def _evaluate(trainer: Trainer, dev: list[Batch]) -> None:
+    """Held-out losses, to the log and the terminal."""
+    record = {"step": trainer.step, "minutes": round(trainer.minutes, 3), "dev": trainer.evaluate(dev)}
+    _log(trainer.run, record)
+    say(describe(record))
 
 
 def _log(run: RunFolder, record: dict[str, Any]) -> None:
