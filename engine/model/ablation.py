@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,16 +21,16 @@ from rich.table import Table
 
 from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
-from engine.model import shards
-from engine.model.batches import Batch, Batches
+from engine.model import shards, speed
+from engine.model.batches import Batches
 from engine.model.evaluation.report import write_json
 from engine.model.noise import Mix
 from engine.model.run_folder import RunFolder
 from engine.model.samples import Sampler
-from engine.model.training import Recipe, Trainer, describe, dev_batches, say
+from engine.model.training import Recipe, Totals, Trainer, describe, dev_batches, say
 from engine.vocabulary import Vocabulary
 
-MEASURES = ("context", "middle", "end", "repair", "masked context", "masked middle", "masked repair")
+MEASURES = ("context", "middle", "end", "repair", "masked context", "masked middle", "masked repair", "beyond the end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +43,9 @@ class Variant:
     next_token: float = 1.0
 
 
+BEFORE, AS_IT_IS = "before", "as it is"
 VARIANTS = (
-    Variant("as it is"),
+    Variant(AS_IT_IS),
     Variant("true tokens only, no soft targets", recipe={"soft": 0.0}),
     Variant("soft targets only", recipe={"soft": 1.0}),
     Variant("no next-token loss", next_token=0.0),
@@ -55,30 +57,56 @@ VARIANTS = (
 
 
 def ablate(args: argparse.Namespace) -> int:
-    """`remask model ablate`: a row a variant, held-out nats a row of each kind, and the change to `as it is`."""
-    if args.steps < 1:
-        raise BadRequestError(f"--steps is {args.steps}: give at least 1")
+    """`remask model ablate`: a row a variant, the change of held-out nats a row of each kind to `as it is`."""
+    if args.steps < 1 or args.held_out < 2:
+        raise BadRequestError(f"--steps {args.steps}, --held-out {args.held_out}: give at least 1 and 2")
     for name in args.only or ():
         if name not in [v.name for v in VARIANTS]:
             raise BadRequestError(f"no variant {name!r}: there are {', '.join(repr(v.name) for v in VARIANTS)}")
+    if not torch.cuda.is_available():
+        speed.keep_freed_memory()
     checkpoint = Checkpoint(args.start)
     vocabulary = Vocabulary(checkpoint.tokenizer_file)
     sampler = Sampler(shards.read(args.corpus), vocabulary, checkpoint.config.reserved, args.seed)
-    dev = dev_batches(args.corpus, vocabulary, checkpoint)
+    dev = dev_batches(args.corpus, vocabulary, checkpoint, args.held_out)
     if not dev:
         raise BadRequestError(f"{args.corpus} has no held-out shards: build them with `remask model corpus`")
-    rows: dict[str, dict[str, float]] = {}
-    for variant in VARIANTS:
-        if args.only and variant.name not in args.only:
+    rows: dict[str, Measured] = {}
+    for variant in (Variant(BEFORE), *VARIANTS):
+        if args.only and variant.name not in (BEFORE, *args.only):
             continue
-        if not rows:
-            rows["before"] = _trainer(checkpoint, args, Variant("before")).evaluate(dev)
-            say(describe({"step": 0, "minutes": 0.0, "dev": rows["before"]}))
-        rows[variant.name] = _train(checkpoint, args, variant, sampler, dev)
+        trainer = _trainer(checkpoint, args, variant)
+        if variant.name != BEFORE:
+            _train(trainer, args, variant, sampler)
+        rows[variant.name] = Measured(trainer.measure(dev))
+        say(f"{variant.name}: {describe({'step': trainer.step, 'minutes': 0.0, 'dev': rows[variant.name].means})}")
+        if args.json:  # as it goes: hours of training are not lost to an interrupt
+            nats = {name: row.means for name, row in rows.items()}
+            write_json(args.json, {"steps": args.steps, "positions": args.positions, "rate": args.rate, "nats": nats})
     Console(highlight=False).print(_table(rows, args))
-    if args.json:
-        write_json(args.json, {"steps": args.steps, "positions": args.positions, "rate": args.rate, "nats": rows})
     return 0
+
+
+class Measured:
+    """Held-out nats a row, by kind: over all batches (`means`), and against another model on the same batches."""
+
+    def __init__(self, batches: list[Totals]) -> None:
+        self.batches = batches
+        totals = Totals()
+        for batch in batches:
+            totals.add(batch.sums, batch.counts, batch.right)
+        self.means = totals.means()
+
+    def change(self, other: Measured, kind: str) -> tuple[float, float] | None:
+        """(difference to `other`, its standard error), paired by batch; None when fewer than two batches have rows."""
+        pairs = [(a, b) for a, b in zip(self.batches, other.batches, strict=True) if a.counts[kind]]
+        if len(pairs) < 2:
+            return None
+        gains = [a.sums[kind] - b.sums[kind] for a, b in pairs]
+        rows = [a.counts[kind] for a, _ in pairs]
+        mean = sum(gains) / sum(rows)
+        squares = sum((gain - mean * n) ** 2 for gain, n in zip(gains, rows, strict=True))
+        return mean, math.sqrt(squares * len(pairs) / (len(pairs) - 1)) / sum(rows)
 
 
 def _trainer(checkpoint: Checkpoint, args: argparse.Namespace, variant: Variant) -> Trainer:
@@ -89,29 +117,34 @@ def _trainer(checkpoint: Checkpoint, args: argparse.Namespace, variant: Variant)
         return Trainer(RunFolder(Path(folder)), checkpoint, recipe, device)
 
 
-def _train(
-    checkpoint: Checkpoint, args: argparse.Namespace, variant: Variant, sampler: Sampler, dev: list[Batch]
-) -> dict[str, float]:
-    trainer = _trainer(checkpoint, args, variant)
+def _train(trainer: Trainer, args: argparse.Namespace, variant: Variant, sampler: Sampler) -> None:
     mix = dataclasses.replace(Mix(), **variant.mix)
-    batches = Batches(sampler, checkpoint.config.reserved, args.positions, args.seed, mix)
+    batches = Batches(sampler, trainer.checkpoint.config.reserved, args.positions, args.seed, mix)
     for step in range(args.steps):
         trainer.set_rate(step / args.steps)
         batch = batches[step].to(trainer.device)
         batch.clean_weights = batch.clean_weights * variant.next_token
         trainer.micro(batch, 1.0 / max(batch.weight, 1e-6))
         trainer.finish_step()
-    found = trainer.evaluate(dev)
-    say(f"{variant.name}: {describe({'step': args.steps, 'minutes': 0.0, 'dev': found})}")
-    return found
 
 
-def _table(rows: dict[str, dict[str, float]], args: argparse.Namespace) -> Table:
-    title = f"Held-out nats a row after {args.steps} steps of {args.positions} positions, rate {args.rate:g}"
+def _table(rows: dict[str, Measured], args: argparse.Namespace) -> Table:
+    title = (
+        f"Held-out nats a row after {args.steps} steps of {args.positions} positions, rate {args.rate:g}; "
+        f"below `{AS_IT_IS}`: the change to it and its standard error over {args.held_out} batches"
+    )
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("objective", no_wrap=True)
-    for name in MEASURES:
-        table.add_column(name, justify="right")
+    for kind in MEASURES:
+        table.add_column(kind, justify="right")
+    reference = rows.get(AS_IT_IS)
     for name, found in rows.items():
-        table.add_row(name, *(f"{found[m]:.3f}" if m in found else "" for m in MEASURES))
+        table.add_row(name, *(_cell(found, None if name in (BEFORE, AS_IT_IS) else reference, k) for k in MEASURES))
     return table
+
+
+def _cell(found: Measured, reference: Measured | None, kind: str) -> str:
+    if reference is None:
+        return f"{found.means[kind]:.3f}" if kind in found.means else ""
+    change = found.change(reference, kind)
+    return "" if change is None else f"{change[0]:+.3f} ± {change[1]:.3f}"

@@ -141,18 +141,25 @@ class Trainer:
             torch._foreach_lerp_([self.mean[n] for n, _ in self.model.named_parameters()], live, 1 - keep)
         return float(norm)
 
-    @torch.no_grad()
     def evaluate(self, batches: list[Batch]) -> dict[str, float]:
         """Nats a row by kind of the running mean, on held-out batches."""
+        totals = Totals()
+        for found in self.measure(batches):
+            totals.add(found.sums, found.counts, found.right)
+        return totals.means() | {f"{k} right": v for k, v in totals.hits().items() if k.startswith("masked")}
+
+    @torch.no_grad()
+    def measure(self, batches: list[Batch]) -> list[Totals]:
+        """What the running mean makes of each held-out batch."""
         live = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         self._put(self.mean)
-        totals = Totals()
+        found = [Totals() for _ in batches]
         try:
-            for batch in batches:
+            for totals, batch in zip(found, batches, strict=True):
                 totals.add(*self.micro(batch.to(self.device), 0.0))
         finally:
             self._put(live)
-        return totals.means() | {f"{k} right": v for k, v in totals.hits().items() if k.startswith("masked")}
+        return found
 
     @torch.no_grad()
     def _put(self, weights: dict[str, Tensor]) -> None:
@@ -284,15 +291,15 @@ def trained_steps(checkpoint: Checkpoint) -> int:
     return int(raw.get("remask", {}).get("training", {}).get("steps", 0))
 
 
-def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint) -> list[Batch]:
-    """The held-out batches, always the same; none when the corpus has no held-out shards."""
+def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint, number: int | None = None) -> list[Batch]:
+    """The first `number` (all: `DEV_BATCHES`) held-out batches, always the same; none if the corpus holds none out."""
     try:
         held_out = shards.read(corpus, "dev")
     except CorpusError:
         return []
     reserved = checkpoint.config.reserved
     made = Batches(Sampler(held_out, vocabulary, reserved, DEV_SEED), reserved, 2600, DEV_SEED)
-    return [made[j] for j in range(DEV_BATCHES)]
+    return [made[j] for j in range(number or DEV_BATCHES)]
 
 
 def _loop(
