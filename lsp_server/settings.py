@@ -117,7 +117,8 @@ class EngineSettings:
         "A team's engine, `wss://HOST:PORT`, in place of this machine's. The text of the file that you are in is then "
         "sent to that host with each request; when empty, no code leaves this machine. For your own settings alone: an "
         "address in a workspace's file is ignored. Its token comes from the keyring (`remask token set URL`) or from "
-        "the environment variable `REMASK_TOKEN`, never from a setting. Needs `pip install 'remask[team]'`.",
+        "the environment variable `REMASK_TOKEN`, never from a setting. Needs the extra `team`: "
+        "`pip install '.[team]'` in a checkout.",
         machine=True,
     )
     fallback: str = _setting(
