@@ -27,7 +27,7 @@ from engine.ends import (
     repeats,
     with_line_breaks_of,
 )
-from engine.memory import SURE, SURE_READ, Memory
+from engine.memory import NOTHING, SURE, SURE_READ, Memory, Proposal, as_sure
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Sampler, Task
 from engine.scoring import Readings, Scorer, suffix_scores
@@ -295,11 +295,11 @@ class Completer:
             return None
         size = len(task.ids)
 
-        def again(sequence: list[int]) -> list[int]:
+        def again(sequence: list[int]) -> Proposal:
             written = sequence[size:]
             if len(written) < len(known) and known[: len(written)] == written:
-                return known[len(written) :]
-            return task.propose(sequence) if task.propose is not None else []
+                return as_sure(known[len(written) :], 1.0)
+            return task.propose(sequence) if task.propose is not None else NOTHING
 
         return replace(task, least=least, stop=stop, propose=again)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -11,9 +10,12 @@ from engine.denoiser import Cache
 from engine.memory import (
     DRAFTED,
     LEAST,
+    NOTHING,
     WORTH_READING,
     Match,
+    Proposal,
     View,
+    as_sure,
     chance_of_denoiser,
     chance_of_line,
     chances_read,
@@ -26,7 +28,7 @@ from engine.vocabulary import Vocabulary
 from engine.window import Window
 
 READ_ROWS = 48  # tokens of remembered lines that one pass reads
-GRAMS = (4, 3, 2, 1)  # tokens that must agree with a place in the window before it proposes what came next there
+SPELLED = 0.9  # the chance that healing spells what was cut off as the tokenizer would
 
 
 class Recollection:
@@ -38,6 +40,7 @@ class Recollection:
         self._lines = _lines(vocabulary, view, request) if view is not None and not block else []
         self.recall: Callable[[list[int]], Match] | None = None if view is None else self._recall
         self._vocabulary = vocabulary
+        self._block = block
         self._view = view
         self._window = window
         self._last: tuple[list[int], Match] = ([], Match())
@@ -85,18 +88,27 @@ class Recollection:
             self._last = (text, self._view.match(text))
         return self._last[1]
 
-    def propose(self, known: list[int]) -> list[int]:
-        """Drafts that cost no noise: a remembered line, what healing will most likely spell, a match, the window."""
+    def propose(self, known: list[int]) -> Proposal:
+        """Drafts that cost no noise: a remembered line, a match or the window, what healing will most likely spell."""
         written = known[len(self._window.ids) :]
-        whole = (self._tokens[line.text] for line in self._lines if line.confidence >= DRAFTED)
-        if line := next((t[len(written) :] for t in whole if t[: len(written)] == written), []):
-            return line
+        for line in self._lines:
+            tokens = self._tokens[line.text]
+            if line.confidence >= DRAFTED and len(written) < len(tokens) and tokens[: len(written)] == written:
+                return as_sure(tokens[len(written) :], line.confidence)
         heal = self._window.heal if not written else b""
-        drafts = itertools.chain(
-            [self.recall(known).draft] if self.recall is not None else [], (look_back(known, gram) for gram in GRAMS)
-        )
-        agreeing = (d for d in drafts if d and self._vocabulary.decode_bytes(d).startswith(heal))
-        return next(agreeing, self._spelled if heal else [])
+        found = [look_back(known)]
+        if self.recall is not None:
+            found.append(self.recall(known).proposal)
+        agreeing = [p for p in found if p.tokens and self._vocabulary.decode_bytes(p.tokens).startswith(heal)]
+        spelled = as_sure(self._spelled, SPELLED) if heal else NOTHING
+        return self._within_line(max(agreeing, key=lambda proposal: proposal.first, default=spelled))
+
+    def _within_line(self, proposal: Proposal) -> Proposal:
+        """Nothing is drafted behind the line break that ends the rest of a line."""
+        if self._block:
+            return proposal
+        ends = (n for n, token in enumerate(proposal.tokens, 1) if b"\n" in self._vocabulary.bytes[token])
+        return proposal.cut(next(ends, len(proposal.tokens)))
 
 
 def likelier(written: Completion, remembered: Completion | None) -> list[Completion]:

@@ -21,6 +21,7 @@ from engine.denoiser import Cache, Denoiser, Prediction
 from engine.graph import TOP
 from engine.memory.match import Match
 from engine.memory.mixture import Mixture
+from engine.memory.proposal import Proposal
 from engine.vocabulary import Vocabulary
 
 PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in
@@ -59,7 +60,7 @@ class Task:
     least: int = 0
     follow: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     recall: Callable[[list[int]], Match] | None = None
-    propose: Callable[[list[int]], list[int]] | None = None
+    propose: Callable[[list[int]], Proposal] | None = None
     deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     observe: Observer | None = None

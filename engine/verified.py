@@ -10,15 +10,15 @@ output of K = 1 by construction; drafts only change how many passes it takes.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from engine.denoiser import Cache, Denoiser, Prediction
+from engine.memory.proposal import Proposal
 from engine.sampler import Draft, Task, Writing
 from engine.vocabulary import Vocabulary
-
-PROPOSED = 0.7  # the chance that a token proposed by the memory or the window holds, before it is verified
 
 
 class DraftPolicy:
@@ -46,6 +46,20 @@ class DraftPolicy:
             self._skipped = 0
             return self.masks
         return 0
+
+    def worth(self, chances: Sequence[float]) -> int:
+        """How many drafts to verify in one pass, by the chance of each if those before it hold.
+
+        The number that promises the most tokens for the time: a pass gives a token and those drafts that hold, and each
+        draft adds its row's cost whether it holds or not.
+        """
+        reach, tokens, best, most = 1.0, 1.0, 1.0, 0
+        for n, chance in enumerate(chances, 1):
+            reach *= chance
+            tokens += reach
+            if (rate := tokens / (1.0 + n * self.row_cost)) > best:
+                best, most = rate, n
+        return most
 
     def learn(self, masked: int, accepted: int) -> None:
         """Record that `masked` rows of noise led to `accepted` tokens."""
@@ -87,9 +101,8 @@ class VerifiedSampler:
         drafts = Drafts()
         while not w.out_of_time():
             # What was written elsewhere holds more often than what noise guesses, and costs no rows of its own.
-            proposed = task.propose(w.known)[: max(w.room - 1, 0)] if task.propose is not None else []
-            if proposed:
-                drafts = Drafts(proposed, [PROPOSED] * len(proposed))
+            if task.propose is not None and (proposed := self._proposed(w, task.propose(w.known))).tokens:
+                drafts = proposed
             known = w.known[w.committed :]
             masks, places = self._noise(w, known, drafts)
             prediction = self._forward(w, known, drafts.tokens, masks, places)
@@ -110,6 +123,12 @@ class VerifiedSampler:
             if drafts.tokens:
                 w.observe("draft", [*w.middle, *drafts.tokens])
         return w.result()
+
+    def _proposed(self, w: Writing, proposal: Proposal) -> Drafts:
+        """As much of a proposal as there is room for and is worth its rows."""
+        proposal = proposal.cut(max(w.room - 1, 0))
+        worth = proposal.cut(self.policy.worth(proposal.chances))
+        return Drafts(worth.tokens, worth.chances)
 
     def _noise(self, w: Writing, known: list[int], drafts: Drafts) -> tuple[int, list[int]]:
         """How many masks a group has, and behind how many accepted drafts each group stands."""

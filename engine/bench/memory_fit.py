@@ -11,6 +11,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
+from engine.bench.memory_proposals import fit_proposals
 from engine.cancellation import CancelToken
 from engine.core import Engine
 from engine.memory import Match, Memory, line_trust, mixture, rests_of_line
@@ -41,6 +42,7 @@ def fit(e: Engine, workspaces: Sequence[Sequence[Document]], each: int, seed: in
         for case in line_cases(documents, each, seed + 1):
             positions += _positions(e, memory, case)
             answers += _answer(e, case)
+    fit_proposals(e, workspaces, memories, seed, console)
     _fit_tokens(positions, console)
     line_trust.LINE = _fit_chance("LINE", lines, line_trust.LINE, console)
     line_trust.DENOISER = _fit_chance("DENOISER", answers, line_trust.DENOISER, console)

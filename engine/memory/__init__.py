@@ -13,20 +13,24 @@ from engine.memory.line_trust import (
 )
 from engine.memory.lines import Line, rests_of_line
 from engine.memory.match import Match
+from engine.memory.proposal import NOTHING, Proposal, as_sure
 from engine.memory.store import TokenStore
 from engine.memory.window import look_back
 
 __all__ = [
     "DRAFTED",
     "LEAST",
+    "NOTHING",
     "SURE",
     "SURE_READ",
     "WORTH_READING",
     "Line",
     "Match",
     "Memory",
+    "Proposal",
     "TokenStore",
     "View",
+    "as_sure",
     "chance_of_denoiser",
     "chance_of_line",
     "chances_read",

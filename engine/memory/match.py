@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-LONG = 6  # tokens of a match that may be drafted from at length
-SHORT_DRAFT = 3
+from engine.memory.proposal import IN_WORKSPACE, Proposal, behind_match
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +33,9 @@ class Match:
         return replace(self, chances={t: p / total for t, p in kept.items()}, ahead=ahead)
 
     @property
-    def draft(self) -> list[int]:
-        """As much of `ahead` as is worth a row each of the next pass: a short match goes wrong soon."""
-        return self.ahead[: SHORT_DRAFT if self.length < LONG else len(self.ahead)]
+    def proposal(self) -> Proposal:
+        """`ahead` as a draft."""
+        return behind_match(self.ahead, self.length, IN_WORKSPACE)
 
     @property
     def share(self) -> float:

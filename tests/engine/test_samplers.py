@@ -11,6 +11,7 @@ from engine.checkpoint import Checkpoint
 from engine.denoise import DenoiseSampler
 from engine.denoiser import Denoiser
 from engine.errors import CancelledError
+from engine.memory import as_sure
 from engine.sampler import Task
 from engine.verified import DraftPolicy, VerifiedSampler
 from engine.vocabulary import Vocabulary
@@ -72,8 +73,8 @@ def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabular
     sampler = VerifiedSampler(denoiser, vocabulary, Drafting(0))
     ids = windows[0].ids
     expected = greedy[0]
-    good = Task(ids, max_tokens=16, propose=lambda known: expected[len(known) - len(ids) :][:6])
-    bad = Task(ids, max_tokens=16, propose=lambda known: [known[-1]] * 4)
+    good = Task(ids, max_tokens=16, propose=lambda known: as_sure(expected[len(known) - len(ids) :][:6], 0.9))
+    bad = Task(ids, max_tokens=16, propose=lambda known: as_sure([known[-1]] * 4, 0.9))
     plain = sampler.run(denoiser.new_cache(), Task(ids, max_tokens=16))
     helped = sampler.run(denoiser.new_cache(), good)
     misled = sampler.run(denoiser.new_cache(), bad)

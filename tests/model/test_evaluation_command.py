@@ -6,6 +6,8 @@ import json
 
 import pytest
 
+from engine import calibration
+from engine.calibration import Calibration
 from engine.cli.main import main
 from engine.core import Engine
 from engine.model.evaluation.cases import CUTTERS, build_cases
@@ -40,7 +42,10 @@ def test_the_command_prints_a_table_and_writes_every_answer(tiny_model, dev, tmp
     assert {a["column"] for a in content["models"][0]["answers"]} == {"verified", "denoise", "K = 1"}
 
 
-def test_two_models_are_compared_case_by_case_and_a_model_equals_itself(tiny_model, dev, tmp_path, capsys):
+def test_two_models_are_compared_case_by_case_and_a_model_equals_itself(tiny_model, dev, tmp_path, capsys, monkeypatch):
+    # Both engines are to draft alike: how much is worth drafting is measured, and measured anew where nothing is kept.
+    same = Calibration("cpu", "int8", {1: 1.0}, 0.1, 8)
+    monkeypatch.setattr(calibration, "calibrate", lambda denoiser: same)
     out = tmp_path / "figures.json"
     arguments = ["model", "eval", "--ends", "--model", tiny_model, "--against", tiny_model, "--dev", str(dev)]
     assert main([*arguments, "--cursors", "2", "--json", str(out), "--device", "cpu"]) == 0
@@ -73,11 +78,12 @@ def test_losses_do_not_depend_on_what_the_cache_holds(tiny, dev):
 
 
 def test_the_baseline_takes_one_pass_a_token_and_no_drafts(tiny, dev):
+    from engine.memory import as_sure
     from engine.sampler import Task
 
     case = build_cases(read_documents(dev), CUTTERS, 1)[0]
     window = tiny.completer.windows.build(case.prefix, case.suffix)
-    task = Task(window.ids, 9, propose=lambda known: [1, 2, 3])
+    task = Task(window.ids, 9, propose=lambda known: as_sure([1, 2, 3], 0.9))
     draft = OneByOne(tiny).run(tiny.caches.get(window.ids), task)
     assert draft.steps == len(draft.tokens) + draft.ended
 
