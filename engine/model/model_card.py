@@ -32,11 +32,11 @@ def model_card(source: Checkpoint, exported: Checkpoint, run: Path, figures: Seq
         "- Matrices are int8 with one fp32 scale a row (`weight = int8 × scale`), norms are fp32.",
         "- Sequence: `<suffix> S <prefix> P [<broken> B] <middle> M <end>`; the ids of these rows are in `config.json` "
         f"under `remask`; trained on contexts of {c.context} tokens.",
-        "- Trained on permissively licensed packages alone; every one is named with its licence in the project's "
-        "corpus manifest.",
+        "- Trained on permissively licensed packages: those that `remask model train` read are named with "
+        "their licences in the project's corpus manifest, and what is known of the weights it began with is in docs/model.md.",
         "",
     ]
-    lines += _training(run)
+    lines += _training(exported, run)
     if figures:
         heads = list(figures[0])
         lines += ["## What rounding costs (nats a token, held-out middles)", ""]
@@ -47,13 +47,12 @@ def model_card(source: Checkpoint, exported: Checkpoint, run: Path, figures: Seq
     return "\n".join(lines)
 
 
-def _training(run: Path) -> list[str]:
-    """The settings and the last line of the run's log, where the run left them."""
+def _training(exported: Checkpoint, run: Path) -> list[str]:
+    """The recipe that the weights carry, and the last line of the run's log where there is one."""
     lines: list[str] = []
-    for name in ("run.json", "settings.json"):
-        if (run / name).is_file():
-            settings = json.loads((run / name).read_text(encoding="utf-8"))
-            lines += ["## Training", "", "```json", json.dumps(settings, indent=1), "```", ""]
+    raw = json.loads((exported.folder / "config.json").read_text(encoding="utf-8"))
+    if recipe := raw.get("remask", {}).get("training"):
+        lines += ["## Training", "", "```json", json.dumps(recipe, indent=1), "```", ""]
     log = run / "log.jsonl"
     if log.is_file() and (entries := log.read_text(encoding="utf-8").strip().splitlines()):
         lines += ["The run's last log entry:", "", "```json", entries[-1], "```", ""]

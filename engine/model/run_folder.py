@@ -49,6 +49,8 @@ class RunFolder:
         try:
             other = int(pid_file.read_text())
             os.kill(other, 0)
+        except PermissionError:
+            pass  # it lives, and is another user's
         except (OSError, ValueError):
             other = 0
         if other and other != os.getpid():

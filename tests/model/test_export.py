@@ -111,8 +111,13 @@ def test_mixes_cost_between_four_and_eight_bits(tiny_model):
 
 
 def test_the_command_writes_the_folder_its_card_and_what_rounding_costs(tiny_model, dev, tmp_path, capsys):
-    out = tmp_path / "released"
-    assert main(["model", "export", tiny_model, str(out), "--dev", str(dev), "--cursors", "1"]) == 0
+    out, run = tmp_path / "released", tmp_path / "run"
+    shutil.copytree(tiny_model, run / "model")
+    config = json.loads((run / "model" / "config.json").read_text())
+    config["remask"]["training"] = {"steps": 123, "recipe": {"rate": 8e-5}}
+    (run / "model" / "config.json").write_text(json.dumps(config))
+    (run / "log.jsonl").write_text('{"step": 122}\n{"step": 123, "middle": 1.5}\n')
+    assert main(["model", "export", str(run), str(out), "--dev", str(dev), "--cursors", "1"]) == 0
     shown = capsys.readouterr().out
     for word in ("fp32", "int8 rows, as it runs", "int4, weights alone", "MLP int4"):
         assert word in shown
@@ -120,5 +125,7 @@ def test_the_command_writes_the_folder_its_card_and_what_rounding_costs(tiny_mod
     assert "license: apache-2.0" in card
     assert "SmolLM2-135M" in card
     assert "int8 rows, as it runs" in card
+    assert '"steps": 123' in card, "the recipe"
+    assert '"middle": 1.5' in card, "where it ended"
     assert main(["model", "export", tiny_model, str(out), "--dev", str(dev)]) == 2
     assert "not an empty folder" in capsys.readouterr().err
