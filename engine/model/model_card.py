@@ -32,8 +32,8 @@ def model_card(source: Checkpoint, exported: Checkpoint, run: Path, figures: Seq
         "- Matrices are int8 with one fp32 scale a row (`weight = int8 × scale`), norms are fp32.",
         "- Sequence: `<suffix> S <prefix> P [<broken> B] <middle> M <end>`; the ids of these rows are in `config.json` "
         f"under `remask`; trained on contexts of {c.context} tokens.",
-        "- Trained on permissively licensed packages: those that `remask model train` read are named with "
-        "their licences in the project's corpus manifest, and what is known of the weights it began with is in docs/model.md.",
+        "- Trained on permissively licensed packages: those that `remask model train` read are named with their "
+        "licences in the project's corpus manifest; docs/model.md says what is known of the weights it began with.",
         "",
     ]
     lines += _training(exported, run)
