@@ -9,7 +9,7 @@ touched.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import grammars
@@ -27,8 +27,9 @@ from engine.verify import Parser, changed_span
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source
+from grammars.problems import MAX_PROBLEMS
 
-MAX_ROUNDS = 64  # units mended in one file
+MAX_IDLE = 64  # rounds that mend nothing, or bare what was hidden, before the rest of a file is left as it is
 PLAUSIBLE = 1.8  # a fix whose every edit costs less than this is believed without asking the denoiser for a draft
 ALTERNATIVES = 3  # repairs offered at most
 GROUPS = 12  # changes of a file that are tried without, one by one
@@ -65,14 +66,13 @@ class Repairer:
         """Answer a request; raises `CancelledError`. At the deadline: the errors mended by then."""
         clock = Stopwatch()
         current = source = self.parser.parse(request.language, request.text)
-        before = len(source.problems)
         clock.lap("regions")
-        if not before:
+        if not source.broken:
             return RepairAnswer(Repair([], request.text, 0, 0), 0, timings_ms=clock.report())
         work = _Work(self, request, cancel, observe, clock)
         others: list[str] = []  # texts with one unit mended otherwise
-        given_up = 0  # leading broken units that nothing mends
-        for _ in range(MAX_ROUNDS):
+        given_up = idle = 0  # leading broken units that nothing mends; rounds that left as many as before
+        while idle < MAX_IDLE:
             faults = current.faults
             clock.lap("regions")
             if len(faults) <= given_up or work.expired():
@@ -80,15 +80,16 @@ class Repairer:
             mended = self._mended(current, faults[given_up], len(faults), work)
             clock.lap("verify")
             if not mended:
-                given_up += 1
+                given_up, idle = given_up + 1, idle + 1
                 continue
+            idle += len(mended[0].faults) >= len(faults)
             rivals = [m.text for m in mended[1:ALTERNATIVES]]
             others = _moved(current.text, mended[0].text, others)
             others += [r for r in rivals if r not in others]
             current = mended[0]
         if not current.broken:
             current, others = self._needed(source, current, others, work)
-        return self._answer(request, source, current, others, before, work)
+        return self._answer(request, source, current, others, work)
 
     def _needed(self, source: Source, mended: Source, others: list[str], work: _Work) -> tuple[Source, list[str]]:
         """The mended file without changes that it parses without: lines that only looked broken when read alone."""
@@ -118,11 +119,11 @@ class Repairer:
         found = []
         level: Fault | None = fault if self.parts.edits else None
         while level is not None and not found and not work.expired():
-            found = self._verified(source, level, work.edits(level), broken)
+            found = self._verified(source, level, work.edits(level), broken, work)
             level = level.around  # read in a wider context, it may be another error
         believed = bool(found) and found[0][1].cost / found[0][1].edits <= PLAUSIBLE
         if self.parts.drafts and not believed and not work.expired():
-            drafted = self._verified(source, fault, work.drafts(source, fault), broken)
+            drafted = self._verified(source, fault, work.drafts(source, fault), broken, work)
             work.denoised |= bool(drafted)
             found = sorted(found + drafted, key=lambda f: f[1].cost)
         return self._ranked(source, found, work)
@@ -157,41 +158,39 @@ class Repairer:
         found.sort(key=lambda one: one[0])
         return [one for _, faults, one in found if faults == found[0][1]]
 
-    def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int) -> list[Found]:
-        """Fixes that leave the file with fewer faults than before, each with the mended file."""
+    def _verified(self, source: Source, fault: Fault, fixes: list[Fix], broken: int, work: _Work) -> list[Found]:
+        """Fixes that leave the file with fewer faults than before, each with the mended file; at most one when late."""
         kept: list[Found] = []
         for fix in fixes:
             after = source.replace(fault.start, fault.end, fix.text)
             if not after.broken or len(after.faults) < broken:
                 kept.append((fault, fix, after))
-            if len(kept) >= (RANKED if broken == 1 else ALTERNATIVES + 1):
+            if len(kept) >= (RANKED if broken == 1 else ALTERNATIVES + 1) or work.expired():
                 break  # finding all faults of a file again is the dearest part of a round
         return kept
 
     def _answer(
-        self, request: RepairRequest, source: Source, current: Source, others: list[str], before: int, work: _Work
+        self, request: RepairRequest, source: Source, current: Source, others: list[str], work: _Work
     ) -> RepairAnswer:
-        text = request.text
-        after = min(len(current.problems), before)
-        if current is source or after >= before:
-            repair = Repair([], text, before, before)
-            alternatives: tuple[Repair, ...] = ()
+        repair = _repair(request.text, source, current)
+        alternatives: tuple[Repair, ...] = ()
+        if current is source or repair.errors_after >= repair.errors_before:
+            repair = Repair([], request.text, repair.errors_before, repair.errors_before)
         else:
-            repair = Repair(edits_between(text, current.text), current.text, before, after)
-            found = self._alternatives(source, current, others, before, work)
+            found = self._alternatives(request.text, source, current, others, work)
             alternatives = tuple(islice(found, ALTERNATIVES - 1))
         work.clock.lap("verify")
         return RepairAnswer(repair, work.steps, alternatives, work.denoised, work.clock.report())
 
     def _alternatives(
-        self, source: Source, current: Source, others: list[str], before: int, work: _Work
+        self, text: str, source: Source, current: Source, others: list[str], work: _Work
     ) -> Iterator[Repair]:
         """Other repairs that leave the file no more broken than the first; each costs a parse of all of it."""
         for other in dict.fromkeys(others):
             if work.expired():
                 return
             if other != current.text and (parsed := source.language.parse(other)).broken <= current.broken:
-                yield Repair(edits_between(source.text, other), other, before, len(parsed.problems))
+                yield _repair(text, source, parsed)
 
 
 class _Work:
@@ -240,6 +239,20 @@ class _Work:
         found = self.ranker.order(source, fixes)
         self.clock.lap("rank")
         return found
+
+
+def _repair(text: str, source: Source, mended: Source) -> Repair:
+    """The edits that mend a text, of which `source` is what was parsed: lone surrogates in it stay what they are."""
+    edits = [replace(e, old=text[e.start : e.end]) for e in edits_between(source.text, mended.text)]
+    return Repair(edits, applied(text, edits), *_errors(source, mended))
+
+
+def _errors(source: Source, mended: Source) -> tuple[int, int]:
+    """Errors before and after: no more problems are told than a bound, so that faults are counted beyond it."""
+    before, left = max(len(source.problems), len(source.faults)), len(mended.problems)
+    if left >= MAX_PROBLEMS:
+        left = before - (len(source.faults) - len(mended.faults))
+    return before, min(left, before)
 
 
 def _blamed(source: Source) -> int:

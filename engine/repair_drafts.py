@@ -146,8 +146,13 @@ class Drafter:
         """A draft with masks for the tokens under its errors: as many, and one more, should a token be missing."""
         after, end = self._after(fault.site.text, draft)
         place = draft.span.start - draft.joint
-        stops = [min(stop, end) - place for stop in grammars.site_of(fault.site.language, after).stops if stop >= place]
         begin, written = draft.branch.begin, draft.branch.written
+        spelt = self.vocabulary.decode(written)
+        stops = [
+            _spelt(spelt, after[place : min(stop, end)], strip=not draft.joint)
+            for stop in grammars.site_of(fault.site.language, after).stops
+            if stop >= place
+        ]
         while len(written) > 1 and not self.vocabulary.bytes[written[-1]].strip():
             written.pop()  # line breaks at the end, which are not part of the draft
         hit = blamed(self.vocabulary, written, stops, widen)
@@ -201,6 +206,17 @@ class Drafter:
     def _late(self) -> bool:
         self.cancel.check()
         return self.deadline is not None and time.monotonic() >= self.deadline
+
+
+def _spelt(written: str, read: str, strip: bool) -> int:
+    """Where in what was written something stands that was `read` of it: its line breaks may be those of the file.
+
+    `strip` tells that those at its start were left out.
+    """
+    at = len(written) - len(written.lstrip("\r\n")) if strip else 0
+    for _ in read.replace("\r\n", "\n"):
+        at += 2 if written.startswith("\r\n", at) else 1
+    return at
 
 
 def blamed(vocabulary: Vocabulary, tokens: list[int], stops: list[int], widen: int) -> set[int]:

@@ -130,15 +130,21 @@ class Rewriter:
         return drafts, steps
 
     def _likeliest(self, task: Task, old: str, held: list[str]) -> tuple[str | None, int]:
-        """The draft that the denoiser finds likeliest, if not far less likely than what was there; and the passes."""
+        """The draft that the denoiser finds likeliest, if not far less likely than what was there; and the passes.
+
+        At the deadline: the likeliest of those that were read by then.
+        """
         if not held:
             return None, 0
         middles = [self.vocabulary.encode(t) for t in (old, *held)]
         scorer = Scorer(self.denoise.denoiser, self.vocabulary)
-        scores, steps = scorer.score(self.caches.get(task.ids), task.ids, middles, task.cancel)
-        own, *others = [score / (len(m) + 1) for score, m in zip(scores, middles, strict=True)]
-        best = max(range(len(held)), key=lambda i: others[i])
-        return (held[best] if others[best] >= own - WORSE else None), steps
+        readings = scorer.read(self.caches.get(task.ids), task.ids, middles, task.cancel, deadline=task.deadline)
+        scores = [sum(logprobs) / len(logprobs) for logprobs in readings.logprobs]  # of what the cache had room for
+        if len(scores) < 2:
+            return None, readings.steps  # no time to compare
+        own, *others = scores
+        best = max(range(len(others)), key=lambda i: others[i])
+        return (held[best] if others[best] >= own - WORSE else None), readings.steps
 
     def _doubts(self, task: Task, tokens: list[int]) -> tuple[list[Doubt], int]:
         """How unlikely each token is, given the window and the tokens before it, from one causal pass."""

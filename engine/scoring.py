@@ -51,13 +51,6 @@ class Scorer:
         self.denoiser = denoiser
         self.vocabulary = vocabulary
 
-    def score(
-        self, cache: Cache, ids: list[int], middles: list[list[int]], cancel: CancelToken
-    ) -> tuple[list[float], int]:
-        """log p(middle, end | window) in nats for each candidate, and the passes it took."""
-        readings = self.read(cache, ids, middles, cancel)
-        return [sum(logprobs) for logprobs in readings.logprobs], readings.steps
-
     def read(
         self,
         cache: Cache,

@@ -13,14 +13,13 @@ from grammars.gaps import mask
 from grammars.lexer import Lines, Token, scan, tokens
 from grammars.registry import Language
 from grammars.sites import Site
-from grammars.stop import first_stop, reports
+from grammars.stop import MAX_LOGGED, first_stop, reports
 from grammars.units import Unit, inner, units
 from grammars.validity import accepts, python_error
 
 if TYPE_CHECKING:
     from grammars.source import Source
 
-MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
 MAX_PARTS = 12  # broken statements of one body; more are one error of what is around them
 JOINED = 60  # units that are read as one, where brackets are open between them
 # Characters of a unit that is worth remembering: longer ones, typed letter by letter, would fill the memory.
@@ -50,10 +49,7 @@ class Fault:
 
 
 def faults(source: Source) -> Iterator[Fault]:
-    """All independent faults in ascending order; the whole text as one when only the units' combination is broken.
-
-    Each is read with the parser's log on when it is its turn, which takes a millisecond.
-    """
+    """All independent faults in ascending order; the whole text as one when only the units' combination is broken."""
     language, text = source.language, source.text
     if not source.broken:
         return
@@ -74,15 +70,16 @@ def _standing(
     """Without units that parse with those behind them: statements whose later lines stand where one would begin."""
     left: list[Unit] = []
     places, rejected = {unit: n for n, unit in enumerate(cut)}, set(broken)
+    opened: dict[int, int] = {}  # by a unit's place: each is behind many others that may be broken
     covered = 0  # the end of what was found to parse
     for unit in broken:
         if unit.start < covered:
             continue
         first, depth = places[unit], 0
         for n, other in enumerate(cut[first : first + JOINED]):
-            depth += sum(
-                (t.kind == "open") - (t.kind == "close") for t in tokens(language, text, other.start, other.end)
-            )
+            if first + n not in opened:
+                opened[first + n] = _opened(language, text, other)
+            depth += opened[first + n]
             if n == 0 and depth <= 0 and cut[first + 1 : first + 2] and cut[first + 1] not in rejected:
                 break  # nothing is open, and what follows stands by itself
             if n and depth <= 0:
@@ -92,6 +89,11 @@ def _standing(
         if unit.start >= covered:
             left.append(unit)
     return left
+
+
+def _opened(language: Language, text: str, unit: Unit) -> int:
+    """How many more brackets a unit opens than it closes."""
+    return sum((t.kind == "open") - (t.kind == "close") for t in tokens(language, text, unit.start, unit.end))
 
 
 def _known(found: list[Token], broken: list[Unit]) -> frozenset[str]:
@@ -153,30 +155,13 @@ def _unit_parses(language: Language, text: str) -> bool:
 
 
 def site_of(language: Language, text: str, known: frozenset[str] = frozenset()) -> Site:
-    """Where the parsers stop in a text that does not parse; remembered for small ones."""
-    return _site_of(language, text, known) if len(text) <= REMEMBERED else _read(language, text, known)
+    """The site of a text that does not parse; remembered, with what is read of it, for small ones."""
+    return _site_of(language, text, known) if len(text) <= REMEMBERED else Site(language, text, known)
 
 
 @lru_cache(maxsize=128)
 def _site_of(language: Language, text: str, known: frozenset[str]) -> Site:
-    return _read(language, text, known)
-
-
-def _read(language: Language, text: str, known: frozenset[str]) -> Site:
-    stops: list[int] = []
-    data = mask(language, text).encode("utf-8", "replace")
-    stop = first_stop(language, data[:MAX_LOGGED])
-    expected: frozenset[str] = frozenset()
-    if stop is not None:
-        stops.append(len(data[: stop.byte].decode("utf-8", "ignore")))
-        expected = stop.expected
-    if language.name == "python":
-        error = python_error(text)
-        if error is not None and error.start is not None:
-            stops.append(error.start)
-            if error.end is not None and error.end > error.start and "forgot a comma" in error.message:
-                stops.append(error.end)
-    return Site(language, text, tuple(dict.fromkeys(stops)) or (0,), expected, known)
+    return Site(language, text, known)
 
 
 def unread(language: Language, text: str) -> int:

@@ -40,7 +40,8 @@ def problems(source: Source) -> list[Problem]:
 def explain(site: Site, head: int = 0, tail: int = 0) -> list[Told]:
     """What is wrong with a unit: what no partner is found for, or else what the parsers stop at.
 
-    Nothing is told about the characters of `head` and `tail`, which stand elsewhere in the text.
+    Nothing is told about the first `head` and the last `tail` characters, which stand elsewhere in the text: what the
+    parsers stop at there is told at the first or the last token between them.
     """
     limit = len(site.text) - tail
     last = max(site.lines.row(stop) for stop in site.stops)
@@ -52,7 +53,10 @@ def explain(site: Site, head: int = 0, tail: int = 0) -> list[Told]:
         before = site.code[max(site.index(limit) - 1, 0)]
         stop = before.start, before.end, "the text ends in the middle of a statement"
     if not found:
-        return _tags(site) or [stop]
+        first = site.index(head)
+        if stop[0] < head and first < len(site.code):
+            stop = site.code[first].start, site.code[first].end, stop[2]
+        return [told for told in _tags(site) if head <= told[0] < limit] or [stop]
     if not conflicts and stop[0] >= head and site.lines.row(stop[0]) < min(site.lines.row(told[0]) for told in found):
         found.append(stop)  # it comes before them, so none of them is its cause
     return found
@@ -125,9 +129,10 @@ def _stop(site: Site) -> Told:
     error = python_error(site.text) if language.name == "python" else None
     if error is not None and error.start is not None and not error.message.startswith("invalid syntax"):
         if error.message.startswith("expected an indented block"):
-            header = site.lines.neighbour(site.lines.row(error.start), -1)
-            start, end = site.lines.span(max(header, 0))
-            return start + len(site.lines.margin(max(header, 0))), end, "expected an indented body after this line"
+            # The error is at what follows, or at the header's own end where nothing does: its colon comes before both.
+            header = site.lines.row(site.code[max(site.index(error.start) - 1, 0)].start)
+            start, end = site.lines.span(header)
+            return start + len(site.lines.margin(header)), end, "expected an indented body after this line"
         return error.start, error.end or error.start, _sentence(error.message)
     stop = min(site.stops)
     i = site.index(stop)

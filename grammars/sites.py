@@ -9,8 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+from grammars.gaps import mask
 from grammars.lexer import Lines, Scan, Token, scan
 from grammars.registry import Language
+from grammars.stop import MAX_LOGGED, first_stop
+from grammars.validity import python_error
 
 REACH = 14  # tokens before a stop that may be its cause
 STEP = 0.05  # cost of a token's distance from the nearest witness
@@ -20,16 +23,41 @@ BUILTINS = frozenset(name for name in dir(builtins) if name[0] != "_")
 
 @dataclass(frozen=True)
 class Site:
-    """A text that does not parse, the character offsets at which parsers stopped, and what they would have taken.
+    """A text that does not parse; `known` are names that the file around it uses.
 
-    `known` are names that the file around it uses.
+    The parsers read it when something is asked that they must tell: sites that are only counted cost nothing.
     """
 
     language: Language
     text: str
-    stops: tuple[int, ...]
-    expected: frozenset[str]
     known: frozenset[str] = frozenset()
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The character offsets at which parsers stopped."""
+        return self._read[0]
+
+    @property
+    def expected(self) -> frozenset[str]:
+        """What tree-sitter would have taken there."""
+        return self._read[1]
+
+    @cached_property
+    def _read(self) -> tuple[tuple[int, ...], frozenset[str]]:
+        stops: list[int] = []
+        data = mask(self.language, self.text).encode("utf-8", "replace")
+        stop = first_stop(self.language, data[:MAX_LOGGED])
+        expected: frozenset[str] = frozenset()
+        if stop is not None:
+            stops.append(len(data[: stop.byte].decode("utf-8", "ignore")))
+            expected = stop.expected
+        if self.language.name == "python":
+            error = python_error(self.text)
+            if error is not None and error.start is not None:
+                stops.append(error.start)
+                if error.end is not None and error.end > error.start and "forgot a comma" in error.message:
+                    stops.append(error.end)
+        return tuple(dict.fromkeys(stops)) or (0,), expected
 
     @cached_property
     def lines(self) -> Lines:

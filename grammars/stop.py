@@ -20,6 +20,7 @@ from grammars.parsing import BYTES_A_REPORT, REPORTS, Chunks
 if TYPE_CHECKING:
     from grammars.registry import Language
 
+MAX_LOGGED = 400_000  # bytes of a unit that are read with the parser's log on: about a second
 PLACE = re.compile(r"version:(\d+), version_count:\d+, state:(\d+), row:(\d+), col:(\d+)")
 
 

@@ -13,12 +13,15 @@ import sys
 import warnings
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from grammars.gaps import mask
 from grammars.parsing import parse_within_budget
 
 if TYPE_CHECKING:
+    from tree_sitter import Node
+
     from grammars.registry import Language
     from grammars.source import Source
 
@@ -31,6 +34,12 @@ NEWER_TEXT = re.compile(
 MAYBE_NEWER = re.compile(
     r"\btype\s+\w|\b(?:def|class)\s+\w+\s*\[|\bexcept\s+\w[\w.]*\s*,|\b[tT][rR]?['\"]|\b[rR]?[fF][rR]?['\"]"
 )
+IN_FORMAT = "f-string: "
+FORMAT_PREFIX = re.compile(rb"[rR]?[fFtT]")
+BRACE = re.compile(r"(?<!\{)(?:\{\{)*\{(?!\{)")  # its last one: two of them are one character of the string
+FIELD_END = re.compile(r"[}!:=]")  # what may end an expression in braces, of which
+FIELD_ENDS = 20  # so many are tried,
+FIELD_ROWS = 20  # in so many rows
 MAX_AST = 2_000_000  # characters; above, tree-sitter decides alone
 
 
@@ -84,27 +93,47 @@ def _rejection(text: str) -> SyntaxError | ValueError | None:
 
 def _placed(text: str, error: SyntaxError | ValueError) -> Verdict:
     """An error with its place in the text."""
+    message = getattr(error, "msg", None) or str(error) or "invalid syntax"
+    if "\0" in text and getattr(error, "lineno", None) is None:
+        null = text.index("\0")  # which some versions tell by a ValueError, none with its place
+        return Verdict(True, message, null, null + 1)
     if not isinstance(error, SyntaxError):
-        return Verdict(True, str(error), 0, 0)
-    message = error.msg or "invalid syntax"
-    if sys.version_info < (3, 12) and _tells_of_an_expression(text, error):
-        # An expression of a format string was read alone, in brackets, and columns are those of that.
-        place = text.find("{" + (error.text or "").strip()[1:-1], _offset(text, error.lineno, 1))
-        if place < 0:
-            return Verdict(True, message)
-        start, end = place + (error.offset or 1) - 1, place + (error.end_offset or 1) - 1
-        return Verdict(True, message, start, max(end, start))
+        return Verdict(True, message, 0, 0)
     start = _offset(text, error.lineno, error.offset)
     end = _offset(text, error.end_lineno, error.end_offset)
+    if sys.version_info < (3, 12):
+        shown = (error.text or "").strip()
+        first = _offset(text, error.lineno, 1)
+        stop = text.find("\n", first)
+        last = stop if stop >= 0 else len(text)
+        alien = shown.startswith("(") and shown not in text[first:last]
+        if alien or message.startswith(IN_FORMAT):
+            place = _in_braces(text, first, last, error.msg.removeprefix(IN_FORMAT), shown)
+            if place is not None or alien:
+                return Verdict(True, message, *(place or ()))
     return Verdict(True, message, start, max(end, start))
 
 
-def _tells_of_an_expression(text: str, error: SyntaxError) -> bool:
-    """Whether the line that an error shows is none of the text, but `(expression)`."""
-    shown, start = (error.text or "").strip(), _offset(text, error.lineno, 1)
-    stop = text.find("\n", start)
-    line = text[start : stop if stop >= 0 else len(text)]
-    return shown.startswith("(") and not line.lstrip().startswith(shown)
+def _in_braces(text: str, start: int, end: int, message: str, shown: str) -> tuple[int, int] | None:
+    """Where an expression of a format string is wrong, which was read alone, in brackets, in or above a line.
+
+    It is read again, because such places are told in several ways; None when it is not found.
+    """
+    for _ in range(FIELD_ROWS):
+        for opened in BRACE.finditer(text, start, end):
+            brace = opened.end() - 1
+            for closed in islice(FIELD_END.finditer(text, brace + 1), FIELD_ENDS):
+                expression = f"({text[brace + 1 : closed.start()]})"
+                if shown[1:-1] not in expression:
+                    continue  # a bracket at either end may be none of the text's
+                found = _rejection(expression)
+                if isinstance(found, SyntaxError) and found.msg == message and (found.text or "").strip() == shown:
+                    first = brace + _offset(expression, found.lineno, found.offset)
+                    return first, max(brace + _offset(expression, found.end_lineno, found.end_offset), first)
+        if not start:
+            break
+        start, end = text.rfind("\n", 0, start - 1) + 1, start
+    return None
 
 
 LINE_BREAK = re.compile(r"\r\n|\r|\n")
@@ -134,6 +163,8 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
         return False
     at = source.byte(min(error.start, max(len(source.text) - 1, 0)))
     node = source.tree.root_node.descendant_for_byte_range(at, at)
+    if error.message.startswith("unterminated string literal") and _breaks_lines_in_braces(node):
+        return True
     while node is not None and node.parent is not None and node.parent.parent is not None:
         if node.type in NEWER_NODES or node.type in ("except_clause", "except_group_clause"):
             break
@@ -146,6 +177,20 @@ def newer_than_interpreter(source: Source, error: Verdict) -> bool:
     last = source.data.find(b"\n", max(node.start_byte, at))
     text = source.data[first : last if last >= 0 else len(source.data)]
     return node.type in NEWER_NODES or NEWER_TEXT.search(text) is not None
+
+
+def _breaks_lines_in_braces(node: Node | None) -> bool:
+    """Whether a node is in a format string with line breaks in its braces, which needed three quotes before 3.12."""
+    while node is not None:
+        # The grammar sees fields in every string.
+        formatted = node.type == "string" and FORMAT_PREFIX.match(node.children[0].text or b"")
+        fields = [child for child in node.children if child.type == "interpolation"] if formatted else []
+        if any(field.start_point.row < field.end_point.row for field in fields):
+            parts = [(field, part) for field in fields for part in field.children]
+            # A format still ends with its line.
+            return not any(p.type == "format_specifier" and p.end_point.row < f.end_point.row for f, p in parts)
+        node = node.parent
+    return False
 
 
 def accepts(language: Language, text: str) -> bool:

@@ -39,7 +39,7 @@ def propose(site: Site) -> list[TokenEdit]:
 
 def swallowed(source: Source) -> list[TokenEdit]:
     """Edits that end a string which swallowed code, so that the rest of the file is inside out; by cost, or []."""
-    site = Site(source.language, source.text, (0,), frozenset())
+    site = Site(source.language, source.text)
     return _distinct(site, quotes.swallowed(site))
 
 

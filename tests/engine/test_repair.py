@@ -19,9 +19,10 @@ from engine.cancellation import CancelledError, CancelToken
 from engine.completion import Stopwatch
 from engine.core import Engine
 from engine.errors import BadRequestError
-from engine.repair import ALTERNATIVES, Parts, _moved, _Work
+from engine.repair import ALTERNATIVES, Parts, Repairer, _moved, _Work
 from engine.repair_drafts import blamed
 from engine.types import Repair, RepairRequest, RewriteRequest
+from grammars import Fault
 from grammars.damage import KINDS, Damaged, Subject, damage
 from grammars.registry import Language
 from tests.grammars.broken import CASES
@@ -147,6 +148,49 @@ def test_a_deadline_is_respected(engine: Engine) -> None:
     check_promises("python", text, answer.repair)
 
 
+def broken_headers(count: int) -> str:
+    return "".join(f"def run_{n}(a)\n    return a + {n}\n\n\n" for n in range(count))
+
+
+def test_what_was_mended_by_the_deadline_is_offered_however_much_is_left(
+    quick: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rounds: list[Fault] = []
+    mend = Repairer._mended
+    monkeypatch.setattr(
+        Repairer, "_mended", lambda self, source, fault, *rest: rounds.append(fault) or mend(self, source, fault, *rest)
+    )
+    monkeypatch.setattr("engine.repair.deadline_check", lambda deadline, check: lambda: len(rounds) > 3)
+    text = broken_headers(120)
+    answer = quick.run_repair(RepairRequest(text, "python"))
+    check_promises("python", text, answer.repair)
+    assert (answer.repair.errors_before, answer.repair.errors_after) == (120, 117)
+    assert [e.new for e in answer.repair.edits] == [":"] * 3
+
+
+def test_a_file_with_more_faults_than_are_told_is_mended(quick: Engine) -> None:
+    text = broken_headers(70)
+    answer = quick.run_repair(RepairRequest(text, "python"))
+    check_promises("python", text, answer.repair)
+    assert (answer.repair.errors_before, answer.repair.errors_after) == (70, 0)
+
+
+def test_a_lone_surrogate_stays_what_it_is(engine: Engine) -> None:
+    text = "# half a \ud83e\ndef area(a, b):\n    total = (a + b * 2 # \ud83e\n    return total\n"
+    answer = engine.run_repair(RepairRequest(text, "python"))
+    assert answer.alternatives
+    for repair in (answer.repair, *answer.alternatives):
+        assert applied(text, repair) == repair.text
+        assert repair.text.startswith("# half a \ud83e\n")
+        assert repair.text.count("\ud83e") == 2
+        assert repair.errors_after == 0
+
+
+def test_line_breaks_in_the_braces_of_a_format_string_are_left_alone(engine: Engine) -> None:
+    for text in ('print(f"{len(\n    items\n)} items")\n', 'x = f"{a!r:^{width}.{\nprec}}"\n'):
+        assert engine.repair(text) == Repair([], text, 0, 0)
+
+
 def test_cancelling_stops_a_repair(engine: Engine) -> None:
     cancel = CancelToken()
     cancel.cancel()
@@ -197,7 +241,7 @@ def test_no_more_alternatives_are_parsed_than_are_offered_and_none_after_the_dea
         request = RepairRequest(text, "python", deadline=deadline)
         work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch())
         parsed.clear()
-        answer = engine.repairer._answer(request, source, mended, others, 1, work)
+        answer = engine.repairer._answer(request, source, mended, others, work)
         assert [a.text for a in answer.alternatives] == parsed == wanted
         assert answer.repair.errors_after == 0
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
+from engine.cancellation import CancelToken
 from engine.core import Engine
 from engine.errors import BadRequestError
 from engine.rewrite import LONGEST, Rewriter
+from engine.sampler import Task
+from engine.scoring import Reading, Readings, Scorer
 from engine.types import RewriteRequest
 
 
@@ -39,3 +44,28 @@ def test_a_rewrite_has_the_line_breaks_of_the_file(engine: Engine, monkeypatch: 
     edit = engine.run_rewrite(RewriteRequest(text, len(lead), len(text), "python", "half")).edit
     assert edit is not None
     assert edit.new == new.replace("\n", "\r\n")
+
+
+def test_a_deadline_that_leaves_no_time_to_compare_leaves_what_was_there(engine: Engine) -> None:
+    ids = engine.rewriter.windows.build("x = ", "\n", heal=False).ids
+    task = Task(ids=ids, deadline=time.monotonic() - 1, cancel=CancelToken())
+    assert engine.rewriter._likeliest(task, "a + b", ["b + a"]) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    ("read", "likeliest"),
+    [
+        ([], None),
+        ([[-1.0] * 4], None),
+        ([[-1.0] * 4, [-1.2] * 4], "a * b"),
+        ([[-1.0] * 4, [-1.2] * 4, [-2.5] * 4], "a * b"),  # of the last, much longer, no more than that fitted
+        ([[-1.0] * 4, [-1.9] * 4], None),
+    ],
+)
+def test_the_likeliest_of_the_drafts_that_were_read_is_offered(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, read: list[list[float]], likeliest: str | None
+) -> None:
+    readings = Readings([Reading(logprobs, logprobs) for logprobs in read], 1, 0, 0.0)
+    monkeypatch.setattr(Scorer, "read", lambda *_, **__: readings)
+    task = Task(ids=engine.rewriter.windows.build("x = ", "\n", heal=False).ids)
+    assert engine.rewriter._likeliest(task, "a + b", ["a * b", "a" + " + b" * 90]) == (likeliest, 1)

@@ -9,8 +9,10 @@ import pytest
 import grammars
 from grammars.gaps import mask
 from grammars.lexer import scan, tokens
+from grammars.problems import explain
 from grammars.stop import first_stop
 from grammars.units import Unit, units
+from grammars.validity import ast_error
 from tests.grammars.broken import CASES
 
 PYTHON, SCRIPT, TYPED, TSX = (grammars.get(name) for name in ("python", "javascript", "typescript", "tsx"))
@@ -67,12 +69,23 @@ def test_an_opener_is_found_out_by_the_closer_that_does_not_fit_it() -> None:
         "try:\n    run()\nexcept* ValueError:\n    pass\n",
         "match point:\n    case (0, y):\n        pass\n",
         'print(f"{names["first"]}")\n',
+        'print(f"{len(\n    items\n)} items")\n',
+        'x = f"{a!r:^{width}.{\nprec}}"\n',
+        'x = f"{names["first"][\n0]}" f"{a  # why\n!r}"\n',
     ],
 )
 def test_syntax_newer_than_the_interpreter_is_no_error(text: str) -> None:
     source = PYTHON.parse(text)
     assert not source.broken
     assert source.problems == ()
+
+
+@pytest.mark.parametrize(
+    "text", ['x = f"{a\n', 'x = f"a\n{b}"\n', 'x = f"{a:>4\n}"\n', 'x = "{a\n}"\n', "x = f'{a\n}' + 'b\n"]
+)
+def test_a_line_break_outside_of_the_braces_of_a_format_string_is_an_error(text: str) -> None:
+    assert PYTHON.parse(text).broken
+    assert not grammars.accepts(PYTHON, text)
 
 
 def test_quotes_in_braces_are_newer_syntax_in_format_strings_alone() -> None:
@@ -170,6 +183,70 @@ def test_an_error_in_a_format_string_is_told_where_it_is(expression: str, wrong:
         assert text[problem.start : problem.end] == wrong
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "marked",
+    [
+        'x = f"{{a b}} {<a b>}"\n',
+        'x = f"{{{<a b>}}}"\n',
+        'x = f"{<a b>}" if (a, b) else f"{a b}"\n',
+        'f"""{\n\n\n   <aaa bbb>}"""\n',
+        'f"""{\n\n\n   aaa +\n  (<b c>)}"""\n',
+        'def g():\n    return f"""{\n\n\n   <aaa bbb>}"""\n',
+        'def g():\n    return f"""é {x}\n\n{aaa +\n  f(<b c>)\n}"""\n',
+        'y = (f"""{p}\n{q}"""\n  f"""{x:{\n <a b>}}""")\n',
+        'total = f"""{f(a=1,\nb<)>}"""\n',
+        "x = 1\ny = <\0>2\n",
+    ],
+)
+def test_an_error_that_is_read_alone_or_has_no_line_is_placed(marked: str, newline: str) -> None:
+    marked = marked.replace("\n", newline)
+    start, end = marked.index("<"), marked.index(">") - 1
+    text = marked.replace("<", "").replace(">", "")
+    error = ast_error(text)
+    assert error is not None
+    assert error.start == start
+    if sys.version_info < (3, 12):  # later ones read format strings with the rest, and underline other words of them
+        assert error.end == end
+
+
+@pytest.mark.parametrize(
+    "marked",
+    [
+        "if x:\n    pass\n<else:>\n",
+        "if x:\n    pass\n<else:>",
+        "if x:\n    pass\n<else:  # why>\n# more\n\n",
+        "if x:\n    pass\n<else:>\n\n\ny = 1\n",
+        "def walk(a):\n    x = 1\n    y = 2\n    <for token in a:>\n",
+        "def walk(\n    a,\n<):>\n",
+        "class Shop:\n    def one(self):\n        return 1\n\n    def two(self):\n        return 2\n\n"
+        "    <def total(self):>\n",
+    ],
+)
+def test_a_header_without_a_body_is_told_at_its_own_line(marked: str) -> None:
+    text = marked.replace("<", "").replace(">", "")
+    (problem,) = PYTHON.parse(text).problems
+    assert problem.message == "expected an indented body after this line"
+    assert (problem.start, problem.end) == (marked.index("<"), marked.index(">") - 1)
+
+
+def test_what_the_parsers_stop_at_in_the_lines_around_a_statement_is_told_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    head, part = "class Shop:\n", "    def total(self:\n        pass\n"
+    monkeypatch.setattr("grammars.problems._stop", lambda site: (0, 5, "unexpected indent"))
+    monkeypatch.setattr("grammars.problems._brackets", lambda site: [])
+    told = explain(grammars.site_of(PYTHON, head + part), len(head))
+    at = (head + part).index("def")
+    assert told == [(at, at + 3, "unexpected indent")]
+
+
+def test_a_comparison_in_a_header_is_no_tag_that_the_lines_below_it_lack() -> None:
+    text = "if (a <b && c> d) {\n  x = 1\n  y = = 2\n  z = 3\n}"
+    (problem,) = TSX.parse(text).problems
+    assert (problem.start, problem.message) == (text.index("= 2"), "unexpected '='")
+
+
 def test_only_the_faults_that_are_told_are_read():
     source = PYTHON.parse("".join(f"word {n} another.\n" for n in range(200)))
     assert len(source.problems) == 50
@@ -186,6 +263,20 @@ def test_finding_what_is_broken_compares_units_with_few_others(monkeypatch: pyte
     text = "".join(f"word {n} another.\n" for n in range(200))
     assert len(PYTHON.parse(text).faults) == 200
     assert len(compared) < 1000
+
+
+def test_counting_what_is_broken_reads_none_of_it_with_the_log_and_few_tokens_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read: list[int] = []
+    monkeypatch.setattr("grammars.sites.first_stop", lambda *_: pytest.fail("read with the log"))
+    monkeypatch.setattr(
+        "grammars.faults.tokens",
+        lambda *span: read.append(len(found := tokens(*span))) or found,
+    )
+    text = "".join(f"def total_{n}(a, b):\n    return add(a, (b + {n})\n\n\n" for n in range(80))
+    assert len(PYTHON.parse(text).faults) == 80
+    assert sum(read) < 6 * len(tokens(PYTHON, text))
 
 
 def test_a_parse_that_costs_too_much_is_given_up_and_the_text_can_still_be_edited(
