@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import random
 import socket
 from collections import defaultdict
 from dataclasses import dataclass
@@ -53,7 +55,12 @@ def _family(root: int) -> set[int]:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nothing listens on just now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A TCP port of the loopback address that nothing listens on just now.
+
+    Below those that a system hands out by itself: Ray's processes open many there before this one is listened on.
+    """
+    for port in random.SystemRandom().sample(range(20_000, 32_000), 200):
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise OSError("no free port between 20,000 and 32,000")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -23,7 +22,6 @@ from engine.service.worker import Loader
 
 log = logging.getLogger("ray.serve")
 
-STUCK_SECONDS = 30.0  # past its deadline, and a forward pass hangs: Serve replaces the replica
 TELL_SECONDS = 1.0
 
 
@@ -91,9 +89,8 @@ class EngineReplica:
             raise ModelError(self.dispatcher.message)
         if self._work.done():
             raise RuntimeError("the engine's loop has ended")
-        for running in self.dispatcher.scheduler.running:
-            if running.deadline and time.monotonic() > running.deadline + STUCK_SECONDS:
-                raise RuntimeError(f"a {running.kind} hangs")
+        if self.dispatcher.stuck:
+            raise RuntimeError(self.dispatcher.stuck)
 
     def _on_state(self) -> None:
         log.info("%s: %s on %s", self.dispatcher.state, self.dispatcher.worker.model, self.dispatcher.worker.device)

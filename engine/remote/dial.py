@@ -73,8 +73,13 @@ async def dial(address: Address, token: Token | None) -> tuple[SocketWire, Messa
             f"the certificate of {host} is not trusted ({wrong.verify_message}): if your team has a certificate "
             "authority of its own, name its file in the environment variable SSL_CERT_FILE"
         ) from None
+    except ssl.SSLError as wrong:  # an OSError too, whose number is not one of the system's
+        raise EngineUnavailableError(
+            f"{host} does not speak TLS ({_plain(str(wrong.reason or wrong))}): is the port right?"
+        ) from None
     except OSError as nobody:
-        why = os.strerror(nobody.errno) if nobody.errno and nobody.errno > 0 else nobody.strerror or nobody
+        said = nobody.strerror or str(nobody) or "it hung up"
+        why = os.strerror(nobody.errno) if nobody.errno and nobody.errno > 0 else said
         raise EngineUnavailableError(f"{host} cannot be reached ({why})") from None
     except Exception as other:
         raise _in_words(host, token, other) from None
@@ -130,8 +135,13 @@ def ended(host: str, wire: SocketWire) -> EngineUnavailableError:
 
 
 def _in_words(host: str, token: Token | None, failure: Exception) -> EngineUnavailableError:
-    from websockets.exceptions import InvalidStatus, WebSocketException
+    from websockets.exceptions import InvalidProxyStatus, InvalidStatus, ProxyError, WebSocketException
 
+    if isinstance(failure, ProxyError):
+        status = failure.response.status_code if isinstance(failure, InvalidProxyStatus) else _plain(str(failure))
+        return EngineUnavailableError(
+            f"the proxy refused to connect to {host} ({status}): see the environment variables https_proxy and NO_PROXY"
+        )
     if not isinstance(failure, InvalidStatus):
         if isinstance(failure, WebSocketException):
             return EngineUnavailableError(f"{host} does not speak WebSocket ({type(failure).__name__})")

@@ -99,6 +99,12 @@ class TeamClient:
         if self._local is not None:
             await self._local.forget(path)
 
+    def drop(self, path: str) -> None:
+        """As `EngineClient.drop`."""
+        self._remote.drop(path)
+        if self._local is not None:
+            self._local.drop(path)
+
     @property
     def remembered(self) -> Mapping[str, str]:
         """Texts of the files that this client had remembered, by path."""

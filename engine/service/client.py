@@ -161,6 +161,10 @@ class EngineClient:
         if self.options.memory:
             await self._tell_memory({"kind": "forget", "path": path})
 
+    def drop(self, path: str) -> None:
+        """Have the engine that is connected to next not told of a file; the present one is told by `forget`."""
+        self._drop(path)
+
     async def stats(self) -> dict[str, Any]:
         """The engine's counters, and the service's under `service`. Starts the engine if need be."""
         return dict(await self._invoke({"kind": "stats"}, None))
@@ -223,7 +227,10 @@ class EngineClient:
                 await asyncio.wait([call], timeout=budget + HUNG_SECONDS if ready else START_SECONDS)
                 if ready and not call.done():
                     link.close()
-                    raise EngineUnavailableError("the engine did not answer in time: it is started anew")
+                    raise EngineUnavailableError(
+                        "the engine did not answer in time: if it hangs, it leaves within half a minute, and "
+                        "another is started for the next request"
+                    )
             return call.result()
         finally:
             if not call.done():

@@ -20,11 +20,20 @@ log = logging.getLogger(__name__)
 
 State = Literal["loading", "ready", "failed"]
 
+STUCK_SECONDS = 30.0  # past its deadline, and a running job hangs: in a forward pass, for one
+
 
 class Dispatcher:
     """Owns the queue and the worker; every method is called from the event loop's thread."""
 
-    def __init__(self, load: Loader, device: str, on_state: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        load: Loader,
+        device: str,
+        on_state: Callable[[], None],
+        on_stuck: Callable[[str], None] = lambda why: None,
+    ) -> None:
+        """`on_stuck` is called, with a reason, when a job hangs: nothing here can end it."""
         self.state: State = "loading"
         self.message = "loading the model"
         self.scheduler = Scheduler()
@@ -32,6 +41,7 @@ class Dispatcher:
         self.counters: Counter[str] = Counter()
         self.used = time.monotonic()  # when something was last asked or answered
         self._on_state = on_state
+        self._on_stuck = on_stuck
         self._timers: dict[Job, asyncio.TimerHandle] = {}
         self._wake = asyncio.Event()
         self._device: str | None = None  # that clients were told of
@@ -43,6 +53,13 @@ class Dispatcher:
     def idle(self) -> bool:
         """Nothing runs, nothing waits, nothing loads."""
         return self.state != "loading" and not len(self.scheduler) and not self.scheduler.running
+
+    @property
+    def stuck(self) -> str:
+        """Why this engine will never answer again; empty while all is well."""
+        late = time.monotonic() - STUCK_SECONDS
+        kinds = [job.kind for job in self.scheduler.running if job.deadline is not None and job.deadline < late]
+        return f"a request ({kinds[0]}) hangs" if kinds else ""
 
     def submit(self, job: Job) -> None:
         """Queue a job, or raise the `RemaskError` that is the reply."""
@@ -109,9 +126,13 @@ class Dispatcher:
     async def _work(self, job: Job) -> None:
         """Run one job and reply; or put it back, when it gave way."""
         began = time.monotonic()
+        # Not one of `_timers`: a job whose client gave up, or has left, is in everybody else's way all the same.
+        ends = began + job.budget if job.deadline is None else max(job.deadline, began)
+        watch = self._loop.call_later(ends + STUCK_SECONDS + 0.1 - began, self._look_whether_stuck)
         try:
             reply = await self.worker.run(job)
         finally:
+            watch.cancel()
             self.scheduler.finish(job)
             self._follow_device()
         if job.rank is Rank.AUTOMATIC and not job.fate:
@@ -141,7 +162,9 @@ class Dispatcher:
     def _follow_device(self) -> None:
         """A GPU that was lost changes how many may run at once, and what clients show."""
         self.scheduler.lanes = self.worker.lanes
-        if self.worker.device not in (None, self._device):
+        if self.worker.failed and self.state != "failed":
+            self._fail(self.worker.failed)
+        elif self.worker.device not in (None, self._device):
             self._device = self.worker.device
             self._on_state()
 
@@ -150,14 +173,7 @@ class Dispatcher:
         try:
             await self.worker.load()
         except RemaskError as failure:
-            log.error("the model cannot be loaded: %s", failure)
-            self.state, self.message = "failed", str(failure)
-            self._on_state()
-            reply = messages.error_to_wire(ModelError(str(failure)))
-            for job in self.scheduler:
-                self.scheduler.drop(job, "cancelled")
-                self._disarm(job)
-                job.send({"id": job.id} | reply)
+            self._fail(str(failure))
             return
         took = time.monotonic() - started
         log.info("ready after %.1f s: %s on %s", took, self.worker.model, self.worker.device)
@@ -168,6 +184,22 @@ class Dispatcher:
         for job in self.scheduler:
             if job not in self._timers:
                 self._arm(job)
+
+    def _fail(self, why: str) -> None:
+        """There is no model: tell everybody who waits."""
+        log.error("the model cannot be loaded: %s", why)
+        self.state, self.message = "failed", why
+        self._on_state()
+        reply = messages.error_to_wire(ModelError(why))
+        for job in self.scheduler:
+            self.scheduler.drop(job, "cancelled")
+            self._disarm(job)
+            job.send({"id": job.id} | reply)
+
+    def _look_whether_stuck(self) -> None:
+        if why := self.stuck:
+            log.error("%s", why)
+            self._on_stuck(why)
 
     def _arm(self, job: Job) -> None:
         job.deadline = time.monotonic() + job.budget

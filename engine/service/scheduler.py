@@ -191,7 +191,7 @@ class Scheduler:
     def _preempt(self, job: Job) -> None:
         """Stop what is in the way of `job`: repairs, if somebody waits for it, else the least where no lane is free."""
         out = []
-        if job.rank <= Rank.AUTOMATIC:
+        if job.rank <= Rank.AUTOMATIC and job.kind != "stats":  # which needs no pass, and so no repair's end
             out = [other for other in self.running if other.rank is Rank.REPAIR and self._gives_way(other, job)]
         if not out and len(self.running) >= self.lanes:
             least = max(self.running, key=lambda j: j.rank)

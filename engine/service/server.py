@@ -44,7 +44,7 @@ class EngineServer:
         self.identity = own_identity(options)
         self.large_frames = asyncio.Lock()
         self.door = Door(find_place(options))
-        self.dispatcher = Dispatcher(load or engine_loader(options), options.device, self._on_state)
+        self.dispatcher = Dispatcher(load or engine_loader(options), options.device, self._on_state, self.leave)
         self._connections: set[Connection] = set()
         self._owners: dict[str, set[Connection]] = {}  # who asked to remember a file
         self._leaving = asyncio.Event()

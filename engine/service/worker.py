@@ -21,6 +21,7 @@ from engine.service.scheduler import Job
 
 if TYPE_CHECKING:
     from engine.core import Engine
+    from engine.memory import Memory
     from engine.sampler import Trace
 
 log = logging.getLogger(__name__)
@@ -42,26 +43,31 @@ class Worker:
         self._loading = Lock()
         self._threads = ThreadPoolExecutor(max_workers=MOST_LANES, thread_name_prefix="engine")
         self._lost = ""  # how the GPU was lost, when another engine was loaded for it
+        self.failed = ""  # why there is no engine any more: the processor could not take over
 
     @property
     def lanes(self) -> int:
         """How many jobs may run at once."""
-        return self._engine.lanes if self._engine else 1
+        engine = self._engine  # read once: the engine's threads may change it between two looks
+        return engine.lanes if engine else 1
 
     @property
     def model(self) -> str | None:
         """The loaded model's name."""
-        return self._engine.model if self._engine else None
+        engine = self._engine
+        return engine.model if engine else None
 
     @property
     def device(self) -> str | None:
         """The device it runs on."""
-        return self._engine.device if self._engine else None
+        engine = self._engine
+        return engine.device if engine else None
 
     @property
     def note(self) -> str:
         """What went wrong with the device and was survived."""
-        trouble = self._lost or (self._engine.trouble if self._engine else "")
+        engine = self._engine
+        trouble = self._lost or (engine.trouble if engine else "")
         return f"{trouble}: using the processor until the engine is restarted" if trouble else ""
 
     async def load(self) -> None:
@@ -130,21 +136,38 @@ class Worker:
             return messages.error_to_wire(RemaskError(what)), failure
 
     def _fall_back(self, failed: Engine | None, failure: Exception) -> None:
-        """A GPU ran out of memory, or went away: go on with the processor. The first job that fails changes over."""
+        """A GPU ran out of memory, or went away: go on with the processor. The first job that fails changes over.
+
+        An engine that has itself gone on to the processor meanwhile stays.
+        """
         with self._loading:
-            if self._engine is failed:
-                try:
-                    self._close()
-                except Exception as stuck:  # no reason to go without the processor
-                    self._record("closing the engine", stuck)
-                self._lost = f"the GPU failed ({in_words(failure)})"
-                log.warning("%s", self.note)
-                self._device = "cpu"
+            if failed is None or self._engine is not failed or self.device != "cuda":
+                return
+            memory, failed.memory = failed.memory, None  # clients will not tell their files again
+            try:
+                self._close()
+            except Exception as stuck:  # no reason to go without the processor
+                self._record("closing the engine", stuck)
+            self._lost = f"the GPU failed ({in_words(failure)})"
+            log.warning("%s", self.note)
+            self._device = "cpu"
+            try:
                 self._open()
+            except RemaskError as error:
+                self.failed = f"{self._lost}, and the processor cannot take over: {error}"
+                raise ModelError(self.failed) from None
+            if memory is not None and self._engine is not None:
+                self._hand_over(memory, self._engine)
+
+    def _hand_over(self, memory: Memory, engine: Engine) -> None:
+        """Give the files that were remembered to an engine that has just been loaded."""
+        if engine.memory is not None:
+            engine.memory.close()
+        engine.memory = engine.completer.memory = memory
 
     def _work(self, engine: Engine | None, job: Job) -> Any:
         if engine is None:
-            raise RemaskError("no model is loaded")
+            raise ModelError(self.failed or "no model is loaded")
         job.cancel.check()
         if job.kind == "complete":
             request = replace(job.body, deadline=job.deadline)
@@ -184,8 +207,11 @@ class Worker:
 
 
 def is_of_the_device(failure: Exception) -> bool:
-    """Whether the processor may do better: ONNX Runtime's own errors, and the bare RuntimeError of its allocators."""
-    return _is_onnxruntimes(failure) or type(failure) is RuntimeError
+    """Whether the processor may do better: ONNX Runtime's own errors, and the bare RuntimeError of its allocators.
+
+    That one has no class of its own: it counts where ONNX Runtime, or what calls it, was at work.
+    """
+    return _is_onnxruntimes(failure) or (type(failure) is RuntimeError and _was_at_the_device(failure))
 
 
 def in_words(failure: Exception) -> str:
@@ -196,3 +222,10 @@ def in_words(failure: Exception) -> str:
 
 def _is_onnxruntimes(failure: Exception) -> bool:
     return type(failure).__module__.partition(".")[0] == "onnxruntime"
+
+
+def _was_at_the_device(failure: Exception) -> bool:
+    """Whether it was raised in ONNX Runtime, or in the module that alone calls it."""
+    frames = [frame for frame, _ in traceback.walk_tb(failure.__traceback__)]
+    module = str(frames[-1].f_globals.get("__name__", "")) if frames else ""
+    return module == "engine.denoiser" or module.partition(".")[0] == "onnxruntime"

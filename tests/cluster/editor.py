@@ -33,7 +33,13 @@ class Editor:
     async def __aenter__(self) -> Self:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
         self.socket: ClientConnection = await connect(
-            self.url, additional_headers=headers, max_size=None, ssl=self.ssl, open_timeout=30, compression=None
+            self.url,
+            additional_headers=headers,
+            max_size=None,
+            ssl=self.ssl,
+            open_timeout=30,
+            compression=None,
+            proxy=None,  # whatever http_proxy says
         )
         self.welcome: Message = msgpack.unpackb(await self.socket.recv())
         self._reader = asyncio.create_task(self._read())

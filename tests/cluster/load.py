@@ -39,15 +39,17 @@ class Account:
         return max((end - after for end, pause in pauses if pause > PAUSE), default=0.0)
 
 
-async def type_away(team: Team, editors: int, stop: asyncio.Event) -> Account:
+async def type_away(
+    team: Team, editors: int, stop: asyncio.Event, deadline: float = DEADLINE, account: Account | None = None
+) -> Account:
     """Let so many type until told; every request's end is noted."""
-    account = Account()
+    noted = account or Account()
     tokens = [team.tokens.add(secrets.token_hex(4)) for _ in range(editors)]
-    await asyncio.gather(*(_type(team, n, token, stop, account) for n, token in enumerate(tokens)))
-    return account
+    await asyncio.gather(*(_type(team, n, token, stop, noted, deadline) for n, token in enumerate(tokens)))
+    return noted
 
 
-async def _type(team: Team, n: int, token: str, stop: asyncio.Event, account: Account) -> None:
+async def _type(team: Team, n: int, token: str, stop: asyncio.Event, account: Account, deadline: float) -> None:
     keys = 0
     while not stop.is_set():
         with contextlib.suppress(OSError, WebSocketException, TimeoutError, ConnectionError):
@@ -57,8 +59,8 @@ async def _type(team: Team, n: int, token: str, stop: asyncio.Event, account: Ac
                     account.asked += 1
                     text = HERE | {"prefix": HERE["prefix"] + "r" * (keys % 9)}
                     try:
-                        async with asyncio.timeout(DEADLINE + 4):
-                            reply = await editor.complete(DEADLINE, document=f"{n}.py", **(text | {"max_tokens": 8}))
+                        async with asyncio.timeout(deadline + 4):
+                            reply = await editor.complete(deadline, document=f"{n}.py", **(text | {"max_tokens": 8}))
                     except ConnectionError:
                         account.broken += 1
                         raise
@@ -79,15 +81,17 @@ async def _type(team: Team, n: int, token: str, stop: asyncio.Event, account: Ac
 
 async def breaking(team: Team, what: Callable[[], object], seconds: float = 14.0) -> tuple[Account, float]:
     """Type for a while, break something, type on: the account, and how long suggestions were away."""
-    stop = asyncio.Event()
-    load = asyncio.create_task(type_away(team, EDITORS, stop))
-    await asyncio.sleep(3)
+    stop, account = asyncio.Event(), Account()
+    load = asyncio.create_task(type_away(team, EDITORS, stop, account=account))
+    end = time.monotonic() + 30
+    while len(account.suggestions) <= EDITORS:
+        assert time.monotonic() < end, "nobody typed before"
+        await asyncio.sleep(0.1)
     broken = time.monotonic()
     await asyncio.to_thread(what)
     await asyncio.sleep(seconds)
     stop.set()
-    account = await load
-    assert sum(at < broken for at, _ in account.suggestions) > EDITORS, "nobody typed before"
+    await load
     assert account.asked == account.replied + account.broken
     assert account.unheard == 0
     assert any(at > broken + seconds - 3 for at, _ in account.suggestions), "suggestions have not resumed"

@@ -7,17 +7,20 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import time
+import urllib.request
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from engine.bench.processes import free_port
 from engine.cluster.local import environment
 from engine.cluster.options import ClusterOptions
 from engine.cluster.tokens import TokenFile
 from tests.cluster.editor import Editor
+
+urlopen = urllib.request.build_opener(urllib.request.ProxyHandler({})).open  # whatever http_proxy says
 
 
 class Team:
@@ -82,6 +85,15 @@ class Team:
 
         serve.run(build(options.to_args()), name=NAME, route_prefix="/")
 
+    def deploy_anew(self) -> None:
+        """Start everything once more, where Ray places it then."""
+        from ray import serve
+
+        from engine.cluster.app import NAME
+
+        serve.delete(NAME)
+        self.deploy(self.options)
+
     def editor(self, token: str | None = None) -> Editor:
         """A client that is not connected yet."""
         return Editor(self.url, self.token if token is None else token)
@@ -127,14 +139,8 @@ def parent(process: int) -> int:
         return 0
 
 
-def free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
-
-
-def wait_until_gone(processes: set[int], seconds: float = 15.0) -> set[int]:
-    """Those of them that still run after so long."""
+def wait_until_gone(processes: set[int], seconds: float = 120.0) -> set[int]:
+    """Those of them that still run after so long: Ray's agents try to reach what was killed for a minute."""
     end = time.monotonic() + seconds
     while (left := {p for p in processes if is_running(p)}) and time.monotonic() < end:
         time.sleep(0.1)

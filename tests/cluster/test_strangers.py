@@ -42,16 +42,16 @@ async def test_a_new_token_works_at_once_and_a_revoked_one_ends_its_connections(
         began = time.monotonic()
         team.tokens.revoke("eve")
         assert await eve.closed() == 4401
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 10
         assert (await ann.complete(max_tokens=4))["kind"] == "answer"
     assert await refused(team, token) == (401, "UnauthorizedError")
 
 
 async def test_an_expired_token_ends_its_connections_and_lets_nobody_in(team: Team) -> None:
-    token = team.tokens.add("guest", days=4 / 86_400)
+    token = team.tokens.add("guest", days=15 / 86_400)
     async with team.editor(token) as guest:
         assert (await guest.ask("ping"))["kind"] == "answer"
-        assert await guest.closed() == 4401
+        assert await guest.closed(45) == 4401
     assert await refused(team, token) == (401, "UnauthorizedError")
 
 

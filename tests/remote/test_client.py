@@ -330,6 +330,43 @@ async def test_a_proxy_that_needs_a_missing_package_is_the_users_to_mend(team, m
     assert (client.state.state, client.state.engine) == ("failed", "team")
 
 
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", r"does not speak TLS \(\w+\): is the port right"),
+        (b"", r"cannot be reached \(.+\)"),
+    ],
+)
+async def test_a_port_without_tls_is_told_in_words(team, answer, said):
+    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(plain, "127.0.0.1", 0)
+    client = team(f"wss://127.0.0.1:{server.sockets[0].getsockname()[1]}", fallback=False)
+    with pytest.raises(EngineUnavailableError, match=said):
+        await client.complete(request(seconds=2))
+    server.close()
+
+
+async def test_a_proxy_that_refuses_is_told_in_words(team, monkeypatch):
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    proxy = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{proxy.sockets[0].getsockname()[1]}")
+    monkeypatch.setenv("no_proxy", "")
+    for name in ("wss_proxy", "socks_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    client = team("wss://engine.invalid", fallback=False)
+    with pytest.raises(EngineUnavailableError, match=r"the proxy refused .*engine\.invalid \(407\): see .*NO_PROXY"):
+        await client.complete(request(seconds=2))
+    proxy.close()
+
+
 async def test_whatever_fails_while_connecting_is_told_and_the_client_keeps_calling(serve, options, team, monkeypatch):
     await serve(StandIn())
     async with Ingress(options) as ingress:

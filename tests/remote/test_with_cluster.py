@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,9 +93,11 @@ def test_prometheus_gets_what_the_dashboard_asks_for(serving: Serving):
     wanted = {"ray_remask_requests_total", "ray_remask_request_seconds_bucket", "ray_remask_phase_seconds_bucket"}
     wanted |= {"ray_remask_prompt_tokens_total", "ray_remask_tokens_total", "ray_remask_waiting"}
     wanted |= {"ray_remask_connections", "ray_remask_resident_bytes"}
+    from tests.cluster.team import urlopen
+
     end = time.monotonic() + 60
     while True:
-        with urllib.request.urlopen(f"http://127.0.0.1:{serving.metrics}/metrics", timeout=10) as page:
+        with urlopen(f"http://127.0.0.1:{serving.metrics}/metrics", timeout=10) as page:
             text = page.read().decode()
         found = dict(re.findall(r"^(ray_remask_\w+)\{(.*?)\} ", text, re.MULTILINE))
         if wanted <= set(found):

@@ -19,6 +19,15 @@ class Letters:
         return "".join(map(chr, ids))
 
 
+class Files(dict[str, str]):
+    """What is remembered."""
+
+    closed = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
 class StandIn:
     """Takes `max_tokens` passes of `nap` seconds; answers what it was asked, so that replies can be told apart."""
 
@@ -31,8 +40,10 @@ class StandIn:
         self.nap = nap
         self.passes = 0
         self.log: list[str] = []  # what ran, in order: "kind name"
-        self.memory: dict[str, str] = {}
+        self.memory: Files = Files()
+        self.completer = self  # which looks things up in the memory
         self.fault: Exception | None = None
+        self.fault_in = __name__  # the module that it is raised in
         self.thread: set[int] = set()
         self.started = threading.Event()
 
@@ -51,7 +62,7 @@ class StandIn:
         self.thread.add(threading.get_ident())
         self.log.append(what)
         if self.fault is not None:
-            raise self.fault
+            exec("raise fault", {"__name__": self.fault_in, "fault": self.fault})
 
     def run_complete(
         self,

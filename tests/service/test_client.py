@@ -10,6 +10,8 @@ import pytest
 
 from engine.errors import BadRequestError, CancelledError, EngineUnavailableError
 from engine.service import client as client_module
+from engine.service import dispatch as dispatch_module
+from engine.service import server as server_module
 from engine.service.backoff import FIRST_SECONDS, Backoff
 from engine.service.link import Link
 from engine.service.scheduler import Rank
@@ -112,6 +114,26 @@ async def test_a_hung_engine_is_given_up_and_its_connection_with_it(serve, clien
         await client.complete(request(seconds=0.2))
 
 
+async def test_an_engine_with_a_pass_that_hangs_leaves_and_the_next_request_finds_another(
+    serve, clients, options, monkeypatch
+):
+    monkeypatch.setattr(client_module, "HUNG_SECONDS", 0.2)
+    monkeypatch.setattr(dispatch_module, "STUCK_SECONDS", 0.4)
+    monkeypatch.setattr(server_module, "DRAIN_SECONDS", 1.0)
+    hung, fresh = StandIn(nap=4.0), StandIn()
+    server = await serve(hung)
+    client = clients(options)
+    with pytest.raises(EngineUnavailableError, match="in time"):
+        await client.complete(request(seconds=0.1))
+    # Its client has given up, so the request counts as cancelled; the pass hangs all the same.
+    waiting = asyncio.create_task(client.complete(request("waiting", seconds=20)))
+    await until(lambda: not server.door.place.socket.exists())
+    await serve(fresh)
+    assert (await waiting).items[0].text == "WAITING"
+    assert fresh.log == ["complete waiting"]
+    assert "hangs" in server._why_leaving
+
+
 async def test_remembered_files_are_told_to_the_next_engine_but_not_those_forgotten(serve, clients, options):
     first, second = StandIn(), StandIn()
     server = await serve(first)
@@ -122,8 +144,7 @@ async def test_remembered_files_are_told_to_the_next_engine_but_not_those_forgot
     server.leave("for another")
     while server.door.place.socket.exists():
         await asyncio.sleep(0.01)
-    await asyncio.sleep(0.2)
-    assert client.state.state == "stopped"
+    await until(lambda: client.state.state == "stopped")
     await serve(second)
     await client.complete(request())
     end = time.monotonic() + 5

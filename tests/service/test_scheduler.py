@@ -14,9 +14,13 @@ from engine.service.scheduler import MAX_PREEMPTIONS, MAX_QUEUED_BYTES, PASSED_O
 ids = count(1)
 
 
-def job(rank: Rank = Rank.AUTOMATIC, document: str | None = None, owner: str = "editor", size: int = 0) -> Job:
-    kind = {Rank.MEMORY: "remember", Rank.REPAIR: "repair", Rank.WARM: "warm"}.get(rank, "complete")
-    return Job(owner, next(ids), kind, rank, None, lambda message: None, document, size=size)
+def job(
+    rank: Rank = Rank.AUTOMATIC, document: str | None = None, owner: str = "editor", size: int = 0, kind: str = ""
+) -> Job:
+    kinds = {Rank.MEMORY: "remember", Rank.REPAIR: "repair", Rank.WARM: "warm"}
+    return Job(
+        owner, next(ids), kind or kinds.get(rank, "complete"), rank, None, lambda message: None, document, size=size
+    )
 
 
 def finish(scheduler: Scheduler) -> None:
@@ -282,6 +286,16 @@ def test_repairs_give_way_to_a_completion_also_where_lanes_are_free_and_come_bac
     assert s.next() is None
     s.finish(completion)
     assert {s.next(), s.next()} == set(repairs)
+
+
+def test_who_asks_for_the_counters_costs_a_repair_nothing_where_lanes_are_free():
+    s = Scheduler(lanes=2)
+    repair, stats = job(Rank.REPAIR, "a"), job(Rank.INVOKED, kind="stats")
+    s.add(repair)
+    assert s.next() is repair
+    s.add(stats)
+    assert repair.fate == ""
+    assert s.next() is stats
 
 
 def test_a_prefill_gives_way_only_when_no_lane_is_free():

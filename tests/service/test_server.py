@@ -7,10 +7,12 @@ import threading
 import time
 from dataclasses import replace
 
+import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.errors import CancelledError, EngineUnavailableError, ModelError
 from engine.service import frames
+from engine.service import server as server_module
 from engine.service.scheduler import MAX_QUEUED_OF_ONE
 from engine.types import Repair, RepairAnswer
 from tests.service.raw_client import RawClient, greeted
@@ -167,13 +169,13 @@ async def test_a_repair_gives_way_to_a_completion_and_is_done_all_the_same(serve
     engine = StandIn(nap=0.02)
     server = await serve(engine)
     client = await greeted(options)
-    client.send(id=1, kind="repair", deadline=9.0, text="r", language="python", seed=20, document="a.py")
+    client.send(id=1, kind="repair", deadline=30.0, text="r", language="python", seed=100, document="a.py")
     await asyncio.to_thread(engine.started.wait, 5)
     client.complete(2, prefix="now", document="a.py", automatic=True)
-    first, second = await client.receive(), await client.receive()
+    first, second = await client.receive(), await client.receive(seconds=30)
     assert (first["id"], second["id"]) == (2, 1)
     assert (first["kind"], second["kind"]) == ("answer", "answer")
-    assert second["answer"]["steps"] == 20
+    assert second["answer"]["steps"] == 100
     assert engine.log == ["repair r", "complete now", "repair r"]
     assert server.dispatcher.counters["preempted"] == 1
 
@@ -240,9 +242,10 @@ async def fails_and_is_served(client, engine: StandIn) -> None:
     assert (await client.receive("answer", "error"))["kind"] == "answer"
 
 
-async def test_a_bug_on_a_gpu_is_that_requests_own_and_costs_nobody_the_gpu(serve, options, caplog):
+@pytest.mark.parametrize("bug", [IndexError, RuntimeError])
+async def test_a_bug_on_a_gpu_is_that_requests_own_and_costs_nobody_the_gpu(serve, options, caplog, bug):
     gpu, loaded = StandIn("cuda"), []
-    gpu.fault = IndexError("secret = 'the code of the user'")
+    gpu.fault = bug("secret = 'the code of the user'")
 
     def load(device: str) -> StandIn:
         loaded.append(device)
@@ -260,6 +263,7 @@ async def test_a_request_that_fails_on_the_processor_too_ends_nothing_and_what_i
 ):
     gpu, processor = StandIn("cuda"), StandIn("cpu")
     gpu.fault = processor.fault = RuntimeError("secret = 'the code of the user'")
+    gpu.fault_in = "engine.denoiser"
     await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
     client = await greeted(replace(options, device="cuda"))
     await fails_and_is_served(client, processor)
@@ -295,9 +299,54 @@ async def test_a_gpu_that_the_engine_itself_gave_up_is_told_and_the_request_is_a
     assert server.dispatcher.scheduler.lanes == 1
 
 
+async def test_files_that_were_remembered_outlive_the_gpu(serve, options):
+    gpu, processor = StandIn("cuda"), StandIn("cpu")
+    own, files = processor.memory, gpu.memory
+    await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.send(id=1, kind="remember", path="a.py", text="x", deadline=5.0)
+    assert (await client.receive("answer", "error"))["kind"] == "answer"
+    gpu.fault = RuntimeException("CUDA failure 2: out of memory")
+    client.complete(2)
+    assert (await client.receive("answer", "error"))["kind"] == "answer"
+    assert processor.memory is files
+    assert (processor.memory, files.closed, own.closed) == ({"a.py": "x"}, False, True)
+
+
+async def test_where_the_processor_cannot_take_over_from_a_gpu_everyone_is_told_and_the_engine_leaves(
+    serve, options, monkeypatch
+):
+    monkeypatch.setattr(server_module, "FAILED_IDLE_SECONDS", 0.5)
+    gpu = StandIn("cuda")
+    gpu.fault = RuntimeException("CUDA failure 2: out of memory")
+
+    def load(device: str) -> StandIn:
+        if device == "cuda":
+            return gpu
+        time.sleep(0.2)
+        raise ModelError("there is not enough memory for the model")
+
+    await serve(load, device="cuda")
+    client = await greeted(replace(options, device="cuda"))
+    client.complete(1)
+    client.complete(2)  # which waits for its turn
+    told = await client.receive("state")
+    while told["state"] != "failed":
+        told = await client.receive("state")
+    assert told["device"] is None
+    replies = await client.replies(2)
+    for text in (told["message"], replies[1]["message"], replies[2]["message"]):
+        assert "CUDA failure 2" in text
+        assert "not enough memory" in text
+    assert {reply["error"] for reply in replies.values()} == {"ModelError"}
+    client.complete(3)
+    assert (await client.receive("error"))["error"] == "ModelError"
+    assert "unused" in (await client.receive("bye"))["message"]
+
+
 async def test_when_two_requests_lose_the_gpu_the_processor_is_loaded_once_and_answers_both(serve, options):
     gpu, processor, loaded = StandIn("cuda", lanes=2), StandIn("cpu"), []
-    gpu.fault = RuntimeError("CUDA out of memory")
+    gpu.fault = RuntimeException("CUDA out of memory")
 
     def load(device: str) -> StandIn:
         loaded.append(device)
@@ -333,7 +382,7 @@ async def test_more_requests_than_the_queue_holds_are_refused_not_stored(serve, 
     engine = StandIn(nap=0.02)
     server = await serve(engine)
     client = await greeted(options)
-    client.complete(1, passes=40)
+    client.complete(1, passes=1_000, deadline=60.0)
     await asyncio.to_thread(engine.started.wait, 5)
     for id in range(2, 200):
         client.complete(id)
@@ -351,11 +400,12 @@ async def test_the_same_id_twice_is_refused_while_the_first_is_under_way(serve, 
     engine = StandIn(nap=0.02)
     await serve(engine)
     client = await greeted(options)
-    client.complete(1, passes=10)
+    client.complete(1, passes=1_000, deadline=60.0)
     await asyncio.to_thread(engine.started.wait, 5)
     client.complete(1)
     assert "already under way" in (await client.receive())["message"]
-    assert (await client.receive())["kind"] == "answer"
+    client.send(id=1, kind="cancel")
+    assert (await client.receive())["error"] == "CancelledError"
 
 
 async def test_bad_requests_are_named_and_do_no_harm(serve, options):

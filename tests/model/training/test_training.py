@@ -93,8 +93,23 @@ def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path):
 
 
 def test_an_interrupt_ends_with_a_saved_state(train, tmp_path):
-    threading.Timer(2.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
-    assert train(steps=100_000) == 130
+    over = threading.Event()
+
+    def interrupt() -> None:
+        """Once the run logs: before, nobody has taken the signal over from pytest."""
+        while not (tmp_path / "run" / "log.jsonl").exists():
+            if over.wait(0.05):
+                return
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        assert train(steps=100_000) == 130
+    finally:
+        over.set()
+        thread.join()
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["step"] >= 0
     assert Checkpoint(tmp_path / "run" / "model")
 
@@ -169,6 +184,25 @@ def test_two_processes_never_train_in_one_folder(train, tmp_path):
     (tmp_path / "run" / "pid").write_text("1")
     with pytest.raises(RunError, match="process 1 is training"):
         train()
+
+
+def test_a_process_of_another_user_counts_as_alive_and_one_that_has_ended_does_not(tmp_path, monkeypatch):
+    from engine.model.run_folder import RunError, RunFolder
+
+    def refuse(error: type[OSError]) -> None:
+        def kill(process: int, number: int) -> None:
+            raise error
+
+        monkeypatch.setattr(os, "kill", kill)
+
+    run = RunFolder(tmp_path)
+    (tmp_path / "pid").write_text("1")
+    refuse(PermissionError)
+    with pytest.raises(RunError, match="process 1 is training"):
+        run.claim()
+    refuse(ProcessLookupError)
+    run.claim()
+    assert (tmp_path / "pid").read_text() == str(os.getpid())
 
 
 def test_bad_settings_are_refused_before_anything_is_loaded(train):
