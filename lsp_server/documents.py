@@ -25,6 +25,9 @@ HISTORY = 64  # texts remembered, as hashes, to tell an undo from typing
 TYPED_AT_ONCE = 2  # characters besides blanks: a key and the closer that the editor adds
 SURROGATE = re.compile("[\ud800-\udfff]")
 CELL = "vscode-notebook-cell:"  # VS Code's, followed by the notebook's path and the cell as a fragment
+REMOTE = re.compile(
+    r"//[^/]*(?:\+|%2b|:|%3a)[^/]*", re.IGNORECASE
+)  # where its window is (wsl+ubuntu): no host of a share
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,11 @@ class Snapshot:
     @property
     def kept_in(self) -> str | None:
         """The path of the file that the text is kept in: its own, or that of the notebook whose cell it is."""
-        return to_fs_path("file:" + self.uri.removeprefix(CELL)) if self.uri.startswith(CELL) else self.path
+        if not self.uri.startswith(CELL):
+            return self.path
+        place = self.uri.removeprefix(CELL)
+        remote = REMOTE.match(place)
+        return to_fs_path("file:" + place[remote.end() if remote else 0 :])
 
     @property
     def newline(self) -> str:

@@ -8,6 +8,7 @@ points to is.
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pathspec
@@ -18,6 +19,7 @@ SECRET_FILES = (
     "credentials.* *credentials.json secrets.* *.secret *.secrets *.tfvars *.tfstate service-account*.json "
     ".ssh/ .gnupg/ .aws/ .kube/ .docker/"
 ).split()
+FRESH = 1.0  # seconds for which what was seen of a folder is not looked at again
 NEVER_WALKED = frozenset(
     ".git .hg .svn node_modules .venv venv __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox dist build target "
     "site-packages .next .cache".split()
@@ -25,7 +27,11 @@ NEVER_WALKED = frozenset(
 
 
 class Exclusions:
-    """For one set of patterns and workspace folders; `.gitignore` files are read once, until `forget_gitignores`."""
+    """For one set of patterns and workspace folders.
+
+    `.gitignore` files are read again when they have changed, for not every client tells of that; `changed` is set then,
+    and stays so until somebody who must act on it unsets it.
+    """
 
     def __init__(
         self, patterns: list[str] | None = None, respect_gitignore: bool = True, folders: list[str] | None = None
@@ -34,11 +40,13 @@ class Exclusions:
         self._folders = [*named, *(real for f in named if (real := Path(os.path.realpath(f))) != f)]
         self._named = pathspec.GitIgnoreSpec.from_lines([*SECRET_FILES, *(patterns or [])])
         self._respect = respect_gitignore
-        self._specs: dict[Path, pathspec.GitIgnoreSpec | None] = {}
-        self._roots: dict[Path, Path] = {}
+        self.changed = False
+        # Each with when it was last looked at; a spec also with the time of change and the size of its file.
+        self._specs: dict[Path, tuple[float, tuple[int, int] | None, pathspec.GitIgnoreSpec | None]] = {}
+        self._roots: dict[Path, tuple[float, Path]] = {}
 
     def forget_gitignores(self) -> None:
-        """Read `.gitignore` files again when they are next needed."""
+        """Look at `.gitignore` files and for repositories again when they are next needed."""
         self._specs.clear()
         self._roots.clear()
 
@@ -90,17 +98,32 @@ class Exclusions:
         return False
 
     def _root(self, folder: Path) -> Path:
-        """The repository that a folder is in; the folder itself when it is in none."""
-        if folder not in self._roots:
-            repositories = (f for f in (folder, *folder.parents) if (f / ".git").exists())
-            self._roots[folder] = next(repositories, folder)
-        return self._roots[folder]
+        """The repository that a folder is in; in none, the outermost workspace folder; else the folder itself."""
+        now, known = time.monotonic(), self._roots.get(folder)
+        if known is not None and now - known[0] < FRESH:
+            return known[1]
+        above = (folder, *folder.parents)
+        workspace = next((f for f in reversed(above) if f in self._folders), folder)
+        root = next((f for f in above if (f / ".git").exists()), workspace)
+        self.changed |= known is not None and known[1] != root
+        self._roots[folder] = now, root
+        return root
 
     def _spec(self, folder: Path) -> pathspec.GitIgnoreSpec | None:
-        if folder not in self._specs:
-            try:
-                lines = (folder / ".gitignore").read_text(encoding="utf-8", errors="replace").splitlines()
-                self._specs[folder] = pathspec.GitIgnoreSpec.from_lines(lines)
-            except OSError:
-                self._specs[folder] = None
-        return self._specs[folder]
+        now, known = time.monotonic(), self._specs.get(folder)
+        if known is not None and now - known[0] < FRESH:
+            return known[2]
+        file, stamp, spec = folder / ".gitignore", None, None
+        try:
+            found = file.stat()
+            stamp = found.st_mtime_ns, found.st_size
+            if known is not None and known[1] == stamp:
+                spec = known[2]
+            else:
+                lines = file.read_text(encoding="utf-8", errors="replace").splitlines()
+                spec = pathspec.GitIgnoreSpec.from_lines(lines)
+        except OSError:
+            pass
+        self.changed |= known is not None and known[1] != stamp
+        self._specs[folder] = now, stamp, spec
+        return spec

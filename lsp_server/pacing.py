@@ -70,3 +70,8 @@ class Latest:
         task = self._running.get(key)
         if task is not None:
             task.cancel()
+
+    def cancel_all(self) -> None:
+        """Cancel what is under way for any key."""
+        for key in list(self._running):
+            self.cancel(key)

@@ -128,10 +128,12 @@ class Session:
         """Settings, or what is paused, changed: look at every document anew."""
         if not self.started:
             return
+        if self.paused or not (self.settings.enable and self.settings.completion.enable):
+            self.latest.cancel_all()  # an answer under way would not be shown
         for document in self.documents:
             self.diagnosis.opened(document)
         self.memory.refresh()
-        self.status.set_off(not self.settings.enable, bool(self.paused))
+        self.status.set_off(not self.settings.enable, "" in self.paused, bool(self.paused))
 
     def language_on(self, language: str) -> bool:
         """Whether a language is on and not paused."""
@@ -145,7 +147,11 @@ class Session:
 
     def excluded(self, snapshot: Snapshot) -> str | None:
         """Why a document must not be read into a window; None when it may."""
-        return self.exclusions.reason(snapshot.kept_in) if snapshot.kept_in else None
+        reason = self.exclusions.reason(snapshot.kept_in) if snapshot.kept_in else None
+        if self.exclusions.changed:  # and the client did not say so: what was remembered may be excluded now
+            self.exclusions.changed = False
+            asyncio.get_running_loop().call_soon(self.refresh)
+        return reason
 
     def start_engine(self) -> None:
         """Have the engine load while the person reads, so that the first suggestion is not the slow one."""

@@ -27,6 +27,7 @@ class Status:
         self._engine = EngineState(state="stopped", message="", device=None, model=None)
         self._off = False
         self._paused = False
+        self._partly_paused = False
         self._told: dict[str, Any] = {}
         self._token: str | None = None
 
@@ -38,9 +39,9 @@ class Status:
         self._progress(state)
         self.update()
 
-    def set_off(self, off: bool, paused: bool) -> None:
-        """Remask was turned off, or paused, or the contrary."""
-        self._off, self._paused = off, paused
+    def set_off(self, off: bool, paused: bool, partly_paused: bool) -> None:
+        """Remask was turned off, or paused, everywhere or in some languages, or the contrary."""
+        self._off, self._paused, self._partly_paused = off, paused, partly_paused
         self.update()
 
     def now(self) -> dict[str, Any]:
@@ -54,8 +55,10 @@ class Status:
             state = "error"
         elif engine.state in ("starting", "loading"):
             state = "loading"
+        elif self._pacing.running:
+            state = "thinking"
         else:
-            state = "thinking" if self._pacing.running else "ready"
+            state = "paused" if self._partly_paused else "ready"  # the other languages' troubles come first
         median = self._pacing.median
         return {
             "state": state,

@@ -96,6 +96,8 @@ class Suggester:
         middles, over = await self._middles(asked_as, snapshot, place, invoked)
         if document.snapshot.version != snapshot.version:
             return []  # stale: the client asks again for what it has now
+        if self._silent(document, cursor, invoked):
+            return []  # paused, switched off or excluded meanwhile
         found = list(self._fitted(place, middles, over))
         if found:
             first, text = found[0], snapshot.text
@@ -169,7 +171,9 @@ class Suggester:
     async def _warm(self, document: Document, cursor: int) -> None:
         await asyncio.sleep(RESTS)
         session, snapshot = self._session, document.snapshot
-        if not session.ready.is_set() or not session.looks_at(snapshot) or session.excluded(snapshot):
+        if not session.ready.is_set() or not session.settings.completion.enable:
+            return
+        if not session.looks_at(snapshot) or session.excluded(snapshot):
             return
         text = snapshot.text
         request = completion_request(session.settings.completion, snapshot, text[:cursor], text[cursor:], WARM_SECONDS)

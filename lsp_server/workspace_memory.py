@@ -8,9 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Collection
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import grammars
+from engine.errors import RemaskError
 from lsp_server import source_files
 from lsp_server.documents import Document
 from lsp_server.exclusions import NEVER_WALKED
@@ -30,7 +33,11 @@ class WorkspaceMemory:
         self._session = session
         self._settling: dict[str, asyncio.Task[object]] = {}
         self._walk: asyncio.Task[object] | None = None
-        self._told: set[str] = set()  # files whose text the engine has as it is now, as far as we were told
+        # Files whose text the engine has as it is now, as far as we were told, with the time of change that the file
+        # on disk had then; None for a text that an editor had.
+        self._told: dict[str, int | None] = {}
+        self._changes: dict[str, bool] = {}  # files that changed on disk, and whether they are gone
+        self._taking: asyncio.Task[object] | None = None
 
     def engine_changed(self) -> None:
         """Another engine, which knows nothing of this workspace yet."""
@@ -43,7 +50,11 @@ class WorkspaceMemory:
             self._walk.cancel()
             self._walk = None
         if not self._engine_is_there():
-            return  # we are called again when it is
+            # We are called again when it is. But its client tells it first, so what is excluded now must go now.
+            for path in self._unwanted(session.engine.remembered, self._open_paths()):
+                self._told.pop(path, None)
+                session.engine.drop(path)
+            return
         self._walk = session.spawn(self._feed())
 
     def changed(self, document: Document) -> None:
@@ -64,19 +75,32 @@ class WorkspaceMemory:
 
     def file_changed(self, path: str, deleted: bool) -> None:
         """A file changed on disk. What an editor has open is fed from there."""
-        if self._is_open(path):
-            return
-        if deleted or not self._wants_from_disk(path):
-            self._session.spawn(self._forget(path))
-        else:
-            self._session.spawn(self._read_one_more(path))
+        self._changes[path] = deleted
+        if self._taking is None or self._taking.done():
+            self._taking = self._session.spawn(self._take_changes())
+
+    async def _take_changes(self) -> None:
+        """All changes so far at once, for another branch may be thousands of files, and then those since."""
+        while self._changes:
+            changes, self._changes = self._changes, {}
+            unwanted = await asyncio.to_thread(self._unwanted, changes, self._open_paths())
+            for path, deleted in changes.items():
+                if self._is_open(path):
+                    continue
+                if deleted or path in unwanted:
+                    await self._forget(path)
+                elif path in self._told or len(self._told) < self._session.settings.memory.max_files:
+                    await self._read(path)
+
+    def _open_paths(self) -> set[str | None]:
+        return {document.snapshot.path for document in self._session.documents}
 
     def _is_open(self, path: str) -> bool:
-        return any(document.snapshot.path == path for document in self._session.documents)
+        return path in self._open_paths()
 
     def _known(self) -> set[str]:
         """Files that the engine has, or that its client would tell the next one."""
-        return self._told | set(self._session.engine.remembered)
+        return {*self._told, *self._session.engine.remembered}
 
     def _engine_is_there(self) -> bool:
         return bool(self._session.status.now()["model"])
@@ -88,7 +112,8 @@ class WorkspaceMemory:
             path is not None
             and language is not None
             and session.settings.memory.enable
-            and session.language_on(language.name)
+            and session.settings.allows(language.name)  # what is paused goes on where it was
+            and encodable(path)
             and session.exclusions.reason(path) is None
         )
 
@@ -96,6 +121,10 @@ class WorkspaceMemory:
         """Of a file that is not open."""
         session = self._session
         return session.settings.memory.workspace and self._wants(path) and session.exclusions.walked(path)
+
+    def _unwanted(self, paths: Collection[str], opened: Collection[str | None]) -> set[str]:
+        """Those that may not be remembered. Thousands of files take a second: what can wait asks in a thread."""
+        return {p for p in paths if not (self._wants(p) if p in opened else self._wants_from_disk(p))}
 
     async def _settle(self, document: Document) -> None:
         await asyncio.sleep(SETTLE)
@@ -109,59 +138,72 @@ class WorkspaceMemory:
         if is_open and self._session.looks_at(snapshot) and not snapshot.source.broken:
             await self._remember(snapshot.path, snapshot.clean)
 
-    async def _remember(self, path: str | None, text: str) -> None:
+    async def _remember(self, path: str | None, text: str, changed: int | None = None) -> None:
         if path is None or not self._wants(path):
             return
         # Only an engine that is there: feeding is no reason to start one. The next is told what this one was not.
         if not self._engine_is_there():
-            self._told.discard(path)
+            self._told.pop(path, None)
             return
-        self._told.add(path)
-        await self._session.engine.remember(path, text)
+        self._told[path] = changed
+        try:
+            await self._session.engine.remember(path, text)
+        except RemaskError as error:  # of this file: the others go on
+            self._told.pop(path, None)
+            self._session.engine_failed(error)
 
     async def _forget(self, path: str) -> None:
-        known = self._engine_is_there() and path in self._known()
-        self._told.discard(path)
-        if known:
-            await self._session.engine.forget(path)
-
-    async def _read_one_more(self, path: str) -> None:
-        if path in self._told or len(self._told) < self._session.settings.memory.max_files:
-            await self._read(path)
+        engine = self._session.engine
+        known = path in self._told or path in engine.remembered
+        self._told.pop(path, None)
+        if not known:
+            return
+        if not self._engine_is_there():
+            engine.drop(path)
+            return
+        try:
+            await engine.forget(path)
+        except RemaskError as error:
+            self._session.engine_failed(error)
 
     async def _read(self, path: str) -> None:
         """Remember a file as it is on disk; one that can no longer be read as source is forgotten."""
         if not self._engine_is_there():
-            self._told.discard(path)
+            self._told.pop(path, None)
             return
-        text = source_files.read(path)
+        changed, text = time_of_change(path), source_files.read(path)
         if text is None:
             await self._forget(path)
         else:
-            await self._remember(path, text)
+            await self._remember(path, text, changed)
 
     async def _feed(self) -> None:
         session = self._session
-        for path in self._known():
-            is_open = self._is_open(path)
-            if not (self._wants(path) if is_open else self._wants_from_disk(path)):
+        known = self._known()
+        unwanted = await asyncio.to_thread(self._unwanted, known, self._open_paths())
+        for path in known:
+            if path in unwanted:
                 await self._forget(path)
-            elif path not in self._told and not is_open:
+            elif path not in self._told and not self._is_open(path):
                 await self._read(path)  # it changed, or was deleted, while there was no engine
         for document in session.documents:
             await self._remember_open(document)
         if not (session.settings.memory.enable and session.settings.memory.workspace):
             return
-        found: dict[str, None] = {}
+        found: dict[str, int] = {}
         for folder in session.folders:
-            found |= dict.fromkeys(await asyncio.to_thread(self._walk_folder, folder))
+            found |= await asyncio.to_thread(self._walk_folder, folder)
         most = session.settings.memory.max_files
-        chosen = list(found)[:most]
-        for path in self._known().intersection(found).difference(chosen):
-            if not self._is_open(path):
+        chosen = dict(islice(found.items(), most))
+        for path in self._known() - chosen.keys():
+            if self._is_open(path):
+                continue
+            if path in found:
                 await self._forget(path)
-        for path in chosen:
-            if path not in self._told and not self._is_open(path):
+            elif (changed := time_of_change(path)) is None or changed != self._told.get(path):
+                await self._read(path)  # gone, with its folder perhaps, or where the walk does not come
+        for path, changed in chosen.items():
+            if self._told.get(path) != changed and not self._is_open(path):
                 await self._read(path)
                 await asyncio.sleep(PAUSE)
         if len(found) > most:
@@ -169,18 +211,32 @@ class WorkspaceMemory:
         elif session.folders:
             logger.info("the memory was fed %d files", len(found))
 
-    def _walk_folder(self, folder: str) -> list[str]:
-        """Source files of a folder, newest first: what was changed lately is what is worked on."""
-        found: list[tuple[float, str]] = []
+    def _walk_folder(self, folder: str) -> dict[str, int]:
+        """Source files of a folder, newest first, and when they changed: what changed lately is what is worked on."""
+        found: list[tuple[int, str]] = []
         for where, folders, files in os.walk(folder):
             folders[:] = [f for f in folders if f not in NEVER_WALKED and not f.startswith(".")]
             for name in files:
                 path = os.path.join(where, name)
-                if self._wants_from_disk(path):
-                    try:
-                        found.append((os.stat(path).st_mtime, path))
-                    except OSError:
-                        continue
+                if self._wants_from_disk(path) and (changed := time_of_change(path)) is not None:
+                    found.append((changed, path))
             if len(found) > 50_000:
                 break
-        return [path for _, path in sorted(found, reverse=True)]
+        return {path: changed for changed, path in sorted(found, reverse=True)}
+
+
+def time_of_change(path: str) -> int | None:
+    """When a file was changed, in nanoseconds; None when it is not there."""
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:
+        return None
+
+
+def encodable(path: str) -> bool:
+    """Whether a path can be sent: names are bytes, and some are no UTF-8."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -52,7 +52,10 @@ def _guarded(server: Server, name: str, command: Callable[..., Awaitable[object]
 
 async def pause(session: Session, language: object = None, *_: object) -> object:
     """No suggestions and no problems until resumed; in one language only, if one is named."""
-    session.paused.add(_language(language))
+    name = _language(language)
+    if name is None:
+        return _unknown(language)
+    session.paused.add(name)
     session.refresh()
     return session.status.now()
 
@@ -60,6 +63,8 @@ async def pause(session: Session, language: object = None, *_: object) -> object
 async def resume(session: Session, language: object = None, *_: object) -> object:
     """The contrary; without a language, everything goes on."""
     name = _language(language)
+    if name is None:
+        return _unknown(language)
     session.paused = session.paused - {name} if name else set()
     session.refresh()
     return session.status.now()
@@ -90,7 +95,8 @@ async def stats(session: Session, *_: object) -> object:
 async def doctor(session: Session, *_: object) -> object:
     """What `remask doctor` says: facts by name, and problems. In a process of its own, for it loads a model."""
     engine = session.settings.engine
-    command = [sys.executable, "-m", "engine.cli.main", "doctor", "--json", "--device", engine.device]
+    # -P: the server may run in a workspace, and what is named `engine` there is not ours.
+    command = [sys.executable, "-P", "-m", "engine.cli.main", "doctor", "--json", "--device", engine.device]
     if engine.model:
         command += ["--model", engine.model]
     if engine.url:
@@ -143,12 +149,16 @@ async def source(session: Session, uri: object = None, *_: object) -> object:
     }
 
 
-def _language(identifier: object) -> str:
-    """The language of an LSP identifier or of a name; "" for all."""
+def _language(identifier: object) -> str | None:
+    """The language of an LSP identifier or of a name; "" for all, None when there is none of that name."""
     if not isinstance(identifier, str) or not identifier:
         return ""
     found = grammars.language_id(identifier)
-    return found.name if found else identifier
+    return found.name if found else identifier if identifier in grammars.names() else None
+
+
+def _unknown(language: object) -> dict[str, str]:
+    return {"error": f"Remask does not know the language {language!r}; it knows {', '.join(grammars.names())}"}
 
 
 COMMANDS: dict[str, Callable[..., Awaitable[object]]] = {

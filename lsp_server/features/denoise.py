@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any
 
+from lsp_server import secrets
 from lsp_server.features.handling import request
 from lsp_server.features.own import document_uri, position
 from lsp_server.suggest import completion_request
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from lsp_server.server import Server
     from lsp_server.session import Session
 
+logger = logging.getLogger("remask.denoise")
 METHOD = "remask/denoise"
 
 
@@ -37,10 +40,16 @@ async def denoise(session: Session, params: Any) -> dict[str, object]:
     cursor = snapshot.lines.offset(at)
     settings = session.settings.completion
     seconds = settings.invoked_timeout_ms / 1e3
-    steps: list[dict[str, object]] = []
+    steps: list[dict[str, Any]] = []
     answer = await session.engine.complete(
         completion_request(settings, snapshot, snapshot.text[:cursor], snapshot.text[cursor:], seconds),
         document=f"{snapshot.uri}#denoise",
         trace=lambda step: steps.append({"kind": step["event"], "tokens": step["pieces"], "changed": step["changed"]}),
     )
-    return {"steps": steps, "text": answer.items[0].text if answer.items else ""}
+    text = answer.items[0].text if answer.items else ""
+    if session.settings.withhold_secrets:
+        on_the_way = ("".join(token or "" for token in step["tokens"]) for step in steps)
+        if any(secrets.appears(snapshot.text[:cursor], said) for said in (text, *on_the_way)):
+            logger.info("a completion was withheld: it contains what looks like a secret")
+            return nothing()
+    return {"steps": steps, "text": text}

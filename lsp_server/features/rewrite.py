@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lsprotocol import types
 
+from engine.errors import CancelledError, RemaskError
 from engine.types import Edit, RewriteRequest
 from lsp_server import secrets
 from lsp_server.documents import Snapshot
@@ -21,6 +22,7 @@ KIND = "refactor.rewrite.remask"
 COMMAND = "remask.rewrite"
 DEGREES = {"light": "a little", "half": "half of it", "full": "all of it"}
 SECONDS = 15.0
+CHANGED = "the text has changed since the rewrite was chosen: it stays as it is"
 
 
 def register(server: Server) -> None:
@@ -66,10 +68,11 @@ async def apply(session: Session, data: object = None, *_: object) -> object:
 
 
 async def rewritten(session: Session, data: dict[str, Any]) -> types.WorkspaceEdit | None:
-    """The edit that an offer promised; None when the document changed meanwhile or nothing held up."""
+    """The edit that an offer promised; None, and a word to the person who waits for it, when there is none to make."""
     start, end, degree = data.get("start"), data.get("end"), data.get("degree")
     document = session.documents.get(str(data.get("uri")))
     if document is None or document.snapshot.version != data.get("version"):
+        session.server.inform(CHANGED)
         return None
     if not isinstance(start, int) or not isinstance(end, int) or degree not in DEGREES:
         return None
@@ -85,10 +88,18 @@ async def rewritten(session: Session, data: dict[str, Any]) -> types.WorkspaceEd
         path=snapshot.path,
         deadline=time.monotonic() + SECONDS,
     )
-    with session.thinking():
-        answer = await session.engine.rewrite(ask, document=f"{snapshot.uri}#rewrite")
+    try:
+        with session.thinking():
+            answer = await session.engine.rewrite(ask, document=f"{snapshot.uri}#rewrite")
+    except CancelledError:
+        return None  # another was chosen since
+    except RemaskError as error:
+        session.engine_failed(error)
+        session.server.inform(f"the selection could not be rewritten: {error}")
+        return None
     edit = answer.edit
     if document.snapshot.version != snapshot.version:
+        session.server.inform(CHANGED)
         return None
     if edit is None or _shows_secret(session, edit):
         session.server.inform("nothing else held up here: the selection stays as it is")

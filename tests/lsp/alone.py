@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from lsprotocol import types as t
 
+from engine.errors import BadRequestError
 from engine.service.client import EngineOptions, EngineState
 from engine.types import CompleteAnswer, CompleteRequest, RepairAnswer, RepairRequest, RewriteAnswer, RewriteRequest
 from lsp_server import session as session_module
@@ -31,9 +32,14 @@ class Client:
         self.remembered: dict[str, str] = {}
         self.completions: list[tuple[CompleteRequest, str | None, bool]] = []
         self.repairs = 0
+        self.told: list[str] = []  # paths, each time
+        self.warmed: list[CompleteRequest] = []
+        self.steps: list[dict[str, Any]] = []
+        self.refused: set[str] = set()  # paths that the engine takes for a bad request
         self.answer: Callable[[], CompleteAnswer] = lambda: CompleteAnswer([], 0, 0)
         self.repaired: Callable[[RepairRequest], RepairAnswer] | None = None
         self.failure: Exception | None = None
+        self.rewritten: Callable[[], RewriteAnswer] | None = None
         self.busy: asyncio.Event | None = None  # completions wait for it
 
     def become(self, state: EngineState) -> None:
@@ -50,8 +56,17 @@ class Client:
         self.starts += 1
         self.ready()
 
-    async def complete(self, request: CompleteRequest, *, document: str | None, automatic: bool) -> CompleteAnswer:
+    async def complete(
+        self,
+        request: CompleteRequest,
+        *,
+        document: str | None,
+        automatic: bool = False,
+        trace: Callable[[dict[str, Any]], None] | None = None,
+    ) -> CompleteAnswer:
         self.completions.append((request, document, automatic))
+        for step in self.steps if trace else ():
+            trace(step)
         if self.busy is not None:
             await self.busy.wait()
         return self.answer()
@@ -61,19 +76,31 @@ class Client:
         assert self.repaired is not None
         return self.repaired(request)
 
+    async def warm(self, request: CompleteRequest, *, document: str | None) -> None:
+        self.warmed.append(request)
+
     async def rewrite(self, request: RewriteRequest, *, document: str) -> RewriteAnswer:
+        if self.rewritten is not None:
+            return self.rewritten()
         assert self.failure is not None
         raise self.failure
 
     async def remember(self, path: str, text: str) -> None:
         await self._talk()
+        if path in self.refused:
+            raise BadRequestError(f"{path} cannot be remembered")
+        self.told.append(path)
         self.remembered[path] = text
 
     async def forget(self, path: str) -> None:
         await self._talk()
         self.remembered.pop(path, None)
 
+    def drop(self, path: str) -> None:
+        self.remembered.pop(path, None)
+
     async def _talk(self) -> None:
+        await asyncio.sleep(0)  # an answer takes a turn of the loop at least
         if self.state.state != "ready":
             await self.start()
 
@@ -147,5 +174,6 @@ class Alone:
 
 
 async def quiet() -> None:
-    """Whatever goes on without waiting has gone on."""
-    await asyncio.sleep(0.15)
+    """Whatever goes on without waiting has gone on. In slices: a loop that was held up has its turns all the same."""
+    for _ in range(15):
+        await asyncio.sleep(0.01)

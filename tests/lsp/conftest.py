@@ -15,7 +15,7 @@ async def editor(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) ->
     folder = tmp_path_factory.mktemp("workspace")
     settings = {
         "log": {"level": "debug"},
-        "completion": {"timeoutMs": 30_000, "alternatives": 2},
+        "completion": {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000, "alternatives": 2},
         "memory": {"enable": False},
     }
     running = await Editor.start(folder, settings)

@@ -5,17 +5,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from lsprotocol import types as t
 
-from engine.errors import EngineUnavailableError
+from engine.errors import CancelledError, EngineUnavailableError
 from engine.remote import team
 from engine.service.client import EngineState
-from engine.types import CompleteAnswer, Completion, Edit, Repair, RepairAnswer, RepairRequest
-from lsp_server import log
-from lsp_server.features import commands, completion, inline_completion, watched_files
+from engine.types import CompleteAnswer, Completion, Edit, Repair, RepairAnswer, RepairRequest, RewriteAnswer
+from lsp_server import log, suggest
+from lsp_server.features import commands, completion, denoise, inline_completion, watched_files
 from lsp_server.features.commands import COMMANDS
 from tests.lsp.alone import MODEL, Alone, Client, quiet
 
@@ -248,6 +249,151 @@ async def test_a_rewrite_that_fails_leaves_the_action_as_it_was(alone: Alone, fa
     resolve = alone.server.protocol.fm.features[t.CODE_ACTION_RESOLVE]
     assert await resolve(action) == action
     assert action.edit is None
+
+
+async def rewrite(alone: Alone, uri: str, version: int = 1) -> t.CodeAction:
+    data = {"uri": uri, "version": version, "start": 0, "end": 10, "degree": "half"}
+    action: t.CodeAction = await alone.server.protocol.fm.features[t.CODE_ACTION_RESOLVE](t.CodeAction("x", data=data))
+    return action
+
+
+def informed(alone: Alone) -> list[str]:
+    return [params.message for method, params in alone.said if method == t.WINDOW_SHOW_MESSAGE]
+
+
+async def test_who_chose_a_rewrite_is_told_that_the_engine_cannot_be_reached(alone: Alone) -> None:
+    uri = alone.open("a.py", CODE)
+    alone.engine.failure = EngineUnavailableError("no engine here")
+    await rewrite(alone, uri)
+    assert [text for text in informed(alone) if "could not be rewritten: no engine here" in text]
+
+
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+async def test_who_chose_a_rewrite_is_told_that_the_text_has_changed(alone: Alone, when: str) -> None:
+    uri = alone.open("a.py", CODE)
+
+    def answer() -> RewriteAnswer:
+        alone.type(uri, 0, "#")
+        return RewriteAnswer(Edit(0, 3, "def", "fed"), 1)
+
+    alone.engine.rewritten = answer
+    if when == "before":
+        alone.type(uri, 0, "#")
+    assert (await rewrite(alone, uri)).edit is None
+    assert len([text for text in informed(alone) if "text has changed" in text]) == 1
+
+
+async def test_a_rewrite_that_gave_way_to_another_says_nothing(alone: Alone) -> None:
+    uri = alone.open("a.py", CODE)
+    alone.engine.failure = CancelledError("a newer one")
+    assert (await rewrite(alone, uri)).edit is None
+    assert informed(alone) == []
+
+
+# Switched off meanwhile.
+
+
+OFF = ["pause", "pause python", "completion off", "excluded"]
+
+
+@pytest.mark.parametrize("how", OFF)
+@pytest.mark.parametrize("answered", [True, False])
+async def test_an_answer_under_way_is_not_shown_once_it_is_not_wanted(alone: Alone, how: str, answered: bool) -> None:
+    uri = alone.open("a.py", CODE)
+    alone.engine.answer = lambda: says("left + right")
+    alone.engine.busy = asyncio.Event()
+    asked = asyncio.ensure_future(ask(alone, uri, invoked=True))
+    await alone.until(lambda: len(alone.engine.completions) == 1)
+    if answered:
+        alone.engine.busy.set()  # the answer is there, and not yet taken
+    if how.startswith("pause"):
+        await commands.pause(alone.session, *how.split()[1:])
+    else:
+        alone.session.apply({"completion": {"enable": False}} if how == "completion off" else {"exclude": ["a.py"]})
+    if how == "excluded":
+        alone.engine.busy.set()
+    assert await asyncio.wait_for(asked, 5) == [], "and nobody waits for it"
+
+
+async def test_a_cursor_that_rests_has_nothing_read_ahead_where_nothing_is_suggested(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(suggest, "RESTS", 0.0)
+    uri = alone.open("a.py", CODE)
+    alone.engine.ready()
+    document = alone.session.documents.get(uri)
+    assert document is not None
+    alone.session.suggester.warm(document, CURSOR)
+    await quiet()
+    assert len(alone.engine.warmed) == 1
+    alone.session.apply({"completion": {"enable": False}})
+    alone.session.suggester.warm(document, CURSOR)
+    await quiet()
+    assert len(alone.engine.warmed) == 1
+
+
+# What is paused.
+
+
+async def test_a_language_that_is_paused_hides_no_trouble_and_no_work(alone: Alone) -> None:
+    await commands.pause(alone.session, "python")
+    alone.engine.ready()
+    assert alone.session.status.now()["state"] == "paused"
+    with alone.session.thinking():
+        assert alone.session.status.now()["state"] == "thinking"
+    for state, told in (("loading", "loading"), ("failed", "error")):
+        alone.engine.become(EngineState(state))
+        assert alone.session.status.now()["state"] == told
+    await commands.pause(alone.session)
+    assert alone.session.status.now()["state"] == "paused", "all is, and the person knows it"
+
+
+@pytest.mark.parametrize("command", ["remask.pause", "remask.resume"])
+async def test_a_language_that_nobody_knows_is_answered_with_an_error(alone: Alone, command: str) -> None:
+    alone.session.paused = {"python"}
+    answer: Any = await COMMANDS[command](alone.session, "pythn")
+    assert "pythn" in answer["error"]
+    assert "python" in answer["error"]
+    assert alone.session.paused == {"python"}
+    for known in ("tsx", "typescriptreact"):
+        assert "error" not in (await COMMANDS[command](alone.session, known))
+
+
+# Denoising, watched.
+
+KEY = "AKIAIOSFODNN7EXAMPLE"  # Amazon's own example of one
+
+
+@pytest.mark.parametrize("where", ["text", "step", "neither"])
+@pytest.mark.parametrize("withhold", [True, False])
+async def test_a_key_is_withheld_from_the_denoising_view_too(alone: Alone, where: str, withhold: bool) -> None:
+    alone.session.apply({"withholdSecrets": withhold})
+    uri = alone.open("a.py", CODE)
+    said = {name: KEY if where == name else "left" for name in ("text", "step")}
+    alone.engine.answer = lambda: says(f'"{said["text"]}"')
+    alone.engine.steps = [
+        {"event": "unmask", "pieces": ['"', said["step"][:8], said["step"][8:], None], "changed": [0]}
+    ]
+    at = SimpleNamespace(line=1, character=11)
+    params = SimpleNamespace(textDocument=SimpleNamespace(uri=uri), position=at)
+    answer = await denoise.denoise(alone.session, params)
+    assert bool(answer["text"]) == bool(answer["steps"]) == (where == "neither" or not withhold)
+
+
+# The doctor.
+
+
+async def test_the_doctor_runs_nothing_of_the_workspace(
+    alone: Alone, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in ("engine/__init__.py", "engine/cli/__init__.py"):
+        alone.path(name, "")
+    alone.path("engine/cli/main.py", "import json; print(json.dumps({'problems': ['run from the workspace']}))\n")
+    monkeypatch.chdir(tmp_path)
+    alone.session.apply({"engine": {"model": str(tmp_path / "no-model")}})
+    answer: Any = await commands.doctor(alone.session)
+    assert answer["problems"] != ["run from the workspace"]
+    assert "no-model" in str(answer["problems"])
 
 
 # The log.

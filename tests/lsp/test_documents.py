@@ -73,3 +73,17 @@ def test_a_character_that_comes_in_two_halves_is_parsed_as_one() -> None:
     replace(doc, 6, 6, "\ude00")
     assert doc.snapshot.text == "x = '😀'\n"
     assert doc.snapshot.source.text == doc.snapshot.text
+
+
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("/home/a%20b/nb.ipynb", "/home/a b/nb.ipynb"),
+        ("//wsl%2Bubuntu/home/me/nb.ipynb", "/home/me/nb.ipynb"),
+        ("//ssh-remote+box/home/me/nb.ipynb", "/home/me/nb.ipynb"),
+        ("//localhost%3A8080/home/me/nb.ipynb", "/home/me/nb.ipynb"),
+    ],
+)
+def test_a_cells_notebook_is_found_wherever_its_window_is_connected_to(place: str, path: str) -> None:
+    uri = f"vscode-notebook-cell:{place}#W0sZmlsZQ%3D%3D"
+    assert Document(t.TextDocumentItem(uri, "python", 1, ""), "utf-16").snapshot.kept_in == path

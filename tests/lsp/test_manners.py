@@ -10,6 +10,7 @@ from lsprotocol import types as t
 
 from engine.types import Edit, Repair, RepairAnswer
 from grammars import get
+from lsp_server import exclusions as exclusions_module
 from lsp_server import secrets
 from lsp_server.counters import Counters, read
 from lsp_server.exclusions import Exclusions
@@ -196,6 +197,53 @@ def test_gitignore_files_exclude_as_git_does(tmp_path: Path) -> None:
     assert {name for name in excluded | allowed if exclusions.reason(tmp_path / name)} == excluded
     assert not any(Exclusions(respect_gitignore=False).reason(tmp_path / name) for name in excluded)
     assert Exclusions(["src/**"], folders=[str(tmp_path)]).reason(tmp_path / "src" / "x.py")
+
+
+def test_without_a_repository_gitignore_files_hold_from_the_outermost_workspace_folder_on(tmp_path: Path) -> None:
+    inner = tmp_path / "inner"
+    (inner / "private").mkdir(parents=True)
+    (tmp_path / ".gitignore").write_text("private/\n")
+    keys = inner / "private" / "keys.py"
+    for folders in ([tmp_path], [inner, tmp_path]):
+        exclusions = Exclusions(folders=[str(folder) for folder in folders])
+        assert exclusions.reason(keys)
+        assert exclusions.reason(inner / "other.py") is None
+    assert Exclusions(folders=[str(inner)]).reason(keys) is None, "what lies above the workspace says nothing"
+
+
+def test_gitignore_files_and_repositories_that_change_are_seen_without_being_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exclusions_module, "FRESH", 0.0)
+    (tmp_path / "src").mkdir()
+    file = tmp_path / "src" / "a.py"
+    exclusions = Exclusions()
+    assert exclusions.reason(file) is None
+    (tmp_path / ".gitignore").write_text("src/\n")
+    assert exclusions.reason(file) is None, "no repository, no workspace"
+    assert not exclusions.changed
+    (tmp_path / ".git").mkdir()
+    assert exclusions.reason(file)
+    assert exclusions.changed
+    (tmp_path / ".gitignore").write_text("other/\n")
+    assert exclusions.reason(file) is None
+    (tmp_path / ".gitignore").write_text("src/\n")
+    assert exclusions.reason(file)
+    (tmp_path / ".gitignore").unlink()
+    assert exclusions.reason(file) is None
+
+
+def test_a_folder_is_looked_at_once_a_second_at_most(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    exclusions = Exclusions()
+    assert exclusions.reason(tmp_path / "a.py") is None
+    (tmp_path / ".gitignore").write_text("a.py\n")
+    exclusions._specs = {
+        f: (at + 3600, *rest) for f, (at, *rest) in exclusions._specs.items()
+    }  # as if it were just now
+    assert exclusions.reason(tmp_path / "a.py") is None
+    exclusions.forget_gitignores()
+    assert exclusions.reason(tmp_path / "a.py")
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lsp_server import workspace_memory
+from lsp_server import exclusions, workspace_memory
+from lsp_server.exclusions import Exclusions
+from lsp_server.features import commands
 from tests.lsp.alone import Alone, quiet
 
 OLD, NEW = "x = 'old'\n", "x = 'new'\n"
@@ -118,3 +123,108 @@ async def test_a_document_that_has_settled_is_no_longer_waited_for(start: Any) -
     alone.open("a.py", NEW)
     await quiet()
     assert alone.session.memory._settling == {}
+
+
+async def test_a_file_that_the_engine_refuses_keeps_no_other_from_it(start: Any, tmp_path: Path) -> None:
+    alone = await start()
+    alone.engine.refused.add(alone.path("b.py", OLD))
+    for name in ("a.py", "c.py"):
+        alone.path(name, OLD)
+    alone.session.memory.refresh()
+    await quiet()
+    assert alone.engine.remembered == {alone.path("a.py"): OLD, alone.path("c.py"): OLD}
+    alone.engine.refused.clear()
+    alone.session.memory.refresh()
+    await quiet()
+    assert alone.path("b.py") in alone.engine.remembered, "it was not taken for told"
+
+
+async def test_a_file_whose_name_is_no_utf_8_is_not_told(start: Any, tmp_path: Path) -> None:
+    try:
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/b\xff.py")).write_text(OLD)
+    except OSError:
+        pytest.skip("this file system has names in UTF-8 only")
+    alone = await start(None, a=OLD, c=OLD)
+    assert alone.engine.remembered == {alone.path("a.py"): OLD, alone.path("c.py"): OLD}
+
+
+async def test_what_changed_or_went_without_anybody_telling_is_seen_at_the_next_walk(start: Any) -> None:
+    alone = await start(None, changed=OLD, gone=OLD, same=OLD)
+    path = Path(alone.path("changed.py", NEW))
+    os.utime(path, (1, 1))
+    Path(alone.path("gone.py")).unlink()
+    alone.engine.told.clear()
+    alone.session.memory.refresh()
+    await quiet()
+    assert alone.engine.remembered == {str(path): NEW, alone.path("same.py"): OLD}
+    assert alone.engine.told == [str(path)], "what is as it was is not told again"
+
+
+async def test_a_folder_that_is_renamed_is_known_by_its_new_name(start: Any) -> None:
+    alone = await start()
+    await changed(alone, alone.path("old/a.py", OLD))
+    Path(alone.path("old")).rename(alone.path("new"))
+    alone.session.memory.refresh()
+    await quiet()
+    assert alone.engine.remembered == {alone.path("new/a.py"): OLD}
+
+
+async def test_what_is_excluded_while_there_is_no_engine_is_never_told_to_the_next(start: Any) -> None:
+    alone = await start(None, a=OLD, b=OLD)
+    alone.engine.leave()
+    alone.session.apply({"exclude": ["a.py"]})
+    assert alone.engine.remembered == {alone.path("b.py"): OLD}, "at once: the next may be there at any time"
+    await changed(alone, alone.path("b.py"), deleted=True)
+    assert alone.engine.remembered == {}
+    assert alone.engine.starts == 0
+
+
+async def test_pausing_forgets_nothing(start: Any) -> None:
+    alone = await start(None, a=OLD)
+    await commands.pause(alone.session)
+    await commands.pause(alone.session, "python")
+    await quiet()
+    assert alone.engine.remembered == {alone.path("a.py"): OLD}
+
+
+async def test_a_gitignore_that_nobody_told_of_takes_files_out_of_the_memory(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exclusions, "FRESH", 0.0)
+    alone = await start(None, a=OLD, keys=OLD)
+    uri = alone.open("a.py", OLD)
+    alone.path(".gitignore", "keys.py\n")
+    document = alone.session.documents.get(uri)
+    assert document is not None
+    assert alone.session.excluded(document.snapshot) is None
+    await quiet()
+    assert alone.engine.remembered == {alone.path("a.py"): OLD}
+
+
+async def test_many_files_that_change_at_once_do_not_hold_up_the_loop(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To judge a file takes half a millisecond: few may be judged on the loop before it has its next turn."""
+    alone = await start()
+    judge, judged = Exclusions.reason, []
+
+    def noted(self: Exclusions, path: str | Path) -> str | None:
+        if threading.current_thread() is threading.main_thread():
+            judged[-1] += 1
+        return judge(self, path)
+
+    async def turns() -> None:
+        while True:
+            judged.append(0)
+            await asyncio.sleep(0)
+
+    monkeypatch.setattr(Exclusions, "reason", noted)
+    turning = asyncio.ensure_future(turns())
+    await asyncio.sleep(0)
+    for path in [alone.path(f"m{i}.py", OLD) for i in range(100)]:
+        alone.session.memory.file_changed(path, deleted=False)
+    await alone.until(lambda: len(alone.engine.remembered) == 100)
+    alone.session.memory.refresh()
+    await quiet()
+    turning.cancel()
+    assert max(judged) <= 2

@@ -24,12 +24,14 @@ export interface Parts {
 
 export function registerCommands(parts: Parts): vscode.Disposable[] {
   const { context, log, server, pauses, statusItem, reports, panel } = parts;
+  let settingUp: Promise<void> | undefined; // two would delete each other's environment
   const handlers: Record<string, () => unknown> = {
     menu: () => showMenu(server, pauses),
-    setUp: async () => {
-      await server.stop(); // it may run from the environment that is about to be made anew
-      await setUp(context, log);
-      await server.restart();
+    setUp: () => {
+      settingUp ??= setUpAnew(parts).finally(() => {
+        settingUp = undefined;
+      });
+      return settingUp;
     },
     restart: () => server.restart(),
     pause: async () => {
@@ -85,6 +87,12 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
       }
     }),
   );
+}
+
+async function setUpAnew({ context, log, server }: Parts): Promise<void> {
+  await server.stop({ state: "starting", message: "setting up the server" }); // it may run from what is made anew
+  await setUp(context, log);
+  await server.restart();
 }
 
 /** What is there and what is lacking; without a server, what was tried to find one. */

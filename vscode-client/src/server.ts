@@ -101,9 +101,15 @@ export class Server implements vscode.Disposable {
     this.#started.dispose();
   }
 
-  /** Stops the server and does not start it again. */
-  stop(): Promise<void> {
-    return this.#enqueue(() => this.#stop());
+  /** Stops the server and does not start it again; `meanwhile` is what it then says of itself, at once. */
+  stop(meanwhile?: Status): Promise<void> {
+    return this.#enqueue(async () => {
+      const stopped = this.#stop();
+      if (meanwhile !== undefined) {
+        this.#report(meanwhile);
+      }
+      await stopped;
+    });
   }
 
   #enqueue(work: () => Promise<void>): Promise<void> {

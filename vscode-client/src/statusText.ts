@@ -12,7 +12,7 @@ export interface Situation {
   /** Language of the active editor, or null when none is active. */
   readonly languageId: string | null;
   readonly known: readonly string[];
-  /** Whether everything is paused, not only some languages: the server says "paused" for both. */
+  /** Whether everything is paused, not only some languages: a server that is ready says "paused" for both. */
   readonly pausedEverywhere: boolean;
   readonly pausedLanguages: ReadonlySet<string>;
   readonly trusted: boolean;

@@ -54,6 +54,10 @@ export const window = {
     this.panels.push(panel);
     return panel;
   },
+  showInformationMessage(...args: unknown[]): Promise<undefined> {
+    noted("showInformationMessage", ...args);
+    return Promise.resolve(undefined);
+  },
   /** A notification that nobody dismisses. */
   showErrorMessage(...args: unknown[]): Promise<never> {
     noted("showErrorMessage", ...args);
@@ -62,6 +66,11 @@ export const window = {
 };
 
 export const commands = {
+  registered: new Map<string, () => Promise<void>>(),
+  registerCommand(id: string, handler: () => Promise<void>): { dispose(): void } {
+    this.registered.set(id, handler);
+    return { dispose: () => this.registered.delete(id) };
+  },
   executeCommand(...args: unknown[]): Promise<void> {
     noted("executeCommand", ...args);
     return Promise.resolve();

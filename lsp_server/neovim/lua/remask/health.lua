@@ -23,7 +23,7 @@ local function check_program(config)
   if vim.fn.executable(program) == 0 then
     vim.health.error(
       ('`%s` cannot be run'):format(program),
-      { 'pip install remask', "or name it: require('remask').setup({ cmd = { '/path/to/remask', 'lsp' } })" }
+      { '`pip install .` in a checkout of Remask', "or name it: require('remask').setup({ cmd = { '/path/to/remask', 'lsp' } })" }
     )
     return
   end

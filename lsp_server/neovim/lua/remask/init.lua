@@ -177,6 +177,8 @@ local function execute(clients, command, ...)
     client:request('workspace/executeCommand', { command = command, arguments = { ... } }, function(err, result)
       if err then
         vim.notify('Remask: ' .. (err.message or 'the command failed'), vim.log.levels.ERROR)
+      elseif type(result) == 'table' and result.error then
+        vim.notify('Remask: ' .. tostring(result.error), vim.log.levels.ERROR)
       elseif command == 'remask.stats' then
         vim.notify(vim.inspect(result))
       elseif command == 'remask.source' then

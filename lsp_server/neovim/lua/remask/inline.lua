@@ -180,12 +180,15 @@ function M.attach(client, buffer, options)
 end
 
 function M.accept(buffer, part)
-  local text, over, item = rest(buffer)
-  if not text then
+  if not rest(buffer) then
     return false
   end
-  -- A mapping that is an expression must not change text: do it right after.
+  -- A mapping that is an expression must not change text: do it right after, when what was typed before is in it, too.
   vim.schedule(function()
+    local text, over, item = rest(buffer)
+    if not text then
+      return
+    end
     local row, column = cursor()
     local kept = require('remask.parts')[part](text)
     local whole = kept == text
