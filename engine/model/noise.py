@@ -16,7 +16,15 @@ import numpy.typing as npt
 from engine.checkpoint import Reserved
 from engine.model.samples import Sample
 
-DRAFT_SIZES = (1, 1, 2, 3, 3, 7, 15)  # the engine drafts 1 to 3 on a processor (calibration.py) and 15 on a GPU
+DRAFT_SIZES = (
+    1,
+    1,
+    2,
+    3,
+    3,
+    7,
+    15,
+)  # the engine drafts 1 to 3 (calibration.py), and more once guesses further off hold
 BLOCK_SIZES = (2, 3, 4, 6, 8, 8, 8, 8)  # it denoises blocks of 8, the last of them shorter
 PASSES = 4  # tilings of the middle at most
 
