@@ -24,7 +24,7 @@ DRAFT_SIZES = (
     3,
     7,
     15,
-)  # the engine drafts 1 to 3 (calibration.py), and more once guesses further off hold
+)  # the engine drafts 1 to 3 (calibration.py)
 BLOCK_SIZES = (2, 3, 4, 6, 8, 8, 8, 8)  # it denoises blocks of 8, the last of them shorter
 PASSES = 4  # tilings of the middle at most
 
