@@ -89,15 +89,19 @@ class TeamClient:
 
     async def remember(self, path: str, text: str) -> None:
         """Keep a file for whichever engine has a memory; a team's has none unless it says so."""
-        await self._remote.remember(path, text)
-        if self._local is not None:
-            await self._local.remember(path, text)
+        try:
+            await self._remote.remember(path, text)
+        finally:  # what one refuses the other may keep
+            if self._local is not None:
+                await self._local.remember(path, text)
 
     async def forget(self, path: str) -> None:
         """Drop a file from both."""
-        await self._remote.forget(path)
-        if self._local is not None:
-            await self._local.forget(path)
+        try:
+            await self._remote.forget(path)
+        finally:
+            if self._local is not None:
+                await self._local.forget(path)
 
     def drop(self, path: str) -> None:
         """As `EngineClient.drop`."""

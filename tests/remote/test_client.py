@@ -16,7 +16,7 @@ from engine.errors import BadRequestError, CancelledError, EngineUnavailableErro
 from engine.remote import caller
 from engine.remote import team as team_module
 from engine.remote import wire as remote_wire
-from engine.service.client import EngineState
+from engine.service.client import EngineClient, EngineState
 from engine.types import CompleteRequest, RepairRequest
 from tests.remote.ingress import TOKEN, Ingress
 from tests.service.stand_in import StandIn
@@ -189,6 +189,25 @@ async def test_files_are_not_sent_to_an_engine_without_a_memory_and_are_known_to
         await ingress.shut()
         await until(lambda: local.memory == {"a.py": "secret = 1"})
         assert theirs.memory == {}
+
+
+async def test_what_the_teams_engine_does_not_take_ones_own_is_told_all_the_same(serve, options, team, monkeypatch):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        client = team(ingress.url, engine=replace(options, device="auto"))
+
+        async def busy(*_: str) -> None:
+            raise EngineUnavailableError("busy")
+
+        client._local = EngineClient(client.options)  # as when it has fallen back once
+        await client.remember("b.py", "b = 1")
+        monkeypatch.setattr(client._remote, "remember", busy)
+        monkeypatch.setattr(client._remote, "forget", busy)
+        with pytest.raises(EngineUnavailableError, match="busy"):
+            await client.remember("a.py", "a = 1")
+        with pytest.raises(EngineUnavailableError, match="busy"):
+            await client.forget("b.py")
+        assert dict(client._local.remembered) == {"a.py": "a = 1"}
 
 
 async def test_an_engine_that_has_a_memory_is_told_again_after_a_reconnection(serve, options, team):

@@ -138,13 +138,15 @@ async def test_remembered_files_are_told_to_the_next_engine_but_not_those_forgot
     first, second = StandIn(), StandIn()
     server = await serve(first)
     client = clients(options)
-    for name in ("a.py", "b.py", "c.py"):
+    for name in ("a.py", "b.py", "c.py", "d.py"):
         await client.remember(name, "text of " + name)
     await client.forget("b.py")
     server.leave("for another")
     while server.door.place.socket.exists():
         await asyncio.sleep(0.01)
     await until(lambda: client.state.state == "stopped")
+    client.drop("d.py")  # excluded while there is no engine
+    client.drop("unknown.py")
     await serve(second)
     await client.complete(request())
     end = time.monotonic() + 5
