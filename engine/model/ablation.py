@@ -22,15 +22,16 @@ from rich.table import Table
 from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
 from engine.model import shards, speed
-from engine.model.batches import Batches
+from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batches
 from engine.model.evaluation.report import write_json
 from engine.model.noise import Mix
+from engine.model.objective import GOING_ON
 from engine.model.run_folder import RunFolder
 from engine.model.samples import Sampler
 from engine.model.training import Recipe, Totals, Trainer, describe, dev_batches, say
 from engine.vocabulary import Vocabulary
 
-MEASURES = ("context", "middle", "end", "repair", "masked context", "masked middle", "masked repair", "beyond the end")
+MEASURES = (*CLEAN_KINDS[:2], GOING_ON, *CLEAN_KINDS[2:], *NOISED_KINDS)
 
 
 @dataclass(frozen=True, slots=True)

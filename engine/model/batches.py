@@ -19,9 +19,9 @@ from engine.model.samples import Sampler
 # (clean length, noised rows, share): short windows hold more middles for the same work, long ones are what is used.
 SHAPES = ((208, 64, 0.4), (320, 80, 0.35), (512, 96, 0.25))
 # Loss weights on the clean stream: of the context, which keeps what the base knows; of tokens that healing half gives
-# away; of <end>, of which there is one a sample. The middle's other tokens have 1: their next-token chances are the
-# answers of `verified`.
-CONTEXT, HEALED, END_OF_MIDDLE = 0.3, 0.3, 2.0
+# away. The middle's other tokens have 1, and so has its <end>: with more, every token of every middle becomes an end by
+# as much more, since one chance is taken from the other.
+CONTEXT, HEALED = 0.3, 0.3
 
 CLEAN_KINDS = ("context", "middle", "end", "repair")
 NOISED_KINDS = ("masked context", "masked middle", "masked repair", "beyond the end")
@@ -50,6 +50,7 @@ class Batch:
     noised_weights: Tensor
     noised_kinds: Tensor
     source: Tensor
+    end: int  # the id of `<end>`
 
     @property
     def count(self) -> int:
@@ -115,7 +116,6 @@ class Batches:
         weights[sample.middle : sample.middle + sample.healed] = HEALED
         weights[sample.middle + sample.healed : n - 1] = 1.0
         kinds[sample.middle : n - 1] = CLEAN_KINDS.index("repair" if sample.repair else "middle")
-        weights[n - 2] = END_OF_MIDDLE
         kinds[n - 2] = CLEAN_KINDS.index("end")
         by_place = {"prefix": "masked context", "beyond": "beyond the end"}
         by_place["middle"] = "masked repair" if sample.repair else "masked middle"
@@ -172,4 +172,5 @@ class Batches:
             noised_weights=pick("noised_weights", noised_rows),
             noised_kinds=pick("noised_kinds", noised_rows),
             source=torch.from_numpy(source),
+            end=self.reserved.end,
         )

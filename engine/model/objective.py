@@ -18,12 +18,17 @@ from engine.model.architecture import Transformer
 from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batch
 
 SOFT = 0.4  # s, the share of the clean distribution in a noised row's target
+GOING_ON = "going on"
 
 
 @dataclass(slots=True)
 class Losses:
     """`total` carries the gradient; `sums` and `counts` are nats and rows by kind, `right` the rows whose best token
-    is the true one."""
+    is the true one.
+
+    Kind `going on` is `middle` given that the middle does not end there: tokens and ends are learnt at different
+    speeds, and the loss of one hides that of the other.
+    """
 
     total: Tensor
     sums: dict[str, float]
@@ -48,6 +53,7 @@ class _Head(torch.autograd.Function):
         # The head's own gradient is one product at the end: adding up its 28 million entries chunk by chunk is slow.
         by_logits = matrix.new_empty((len(clean) + len(noised) if scale else 0, len(matrix)))
         clean_part = _Part(clean, batch.clean_targets, batch.clean_weights * scale, matrix, by_logits[: len(clean)])
+        clean_part.end = batch.end
         noised_part = _Part(noised, batch.noised_targets, batch.noised_weights * scale, matrix, by_logits[len(clean) :])
         starts = torch.arange(0, len(clean) + chunk, chunk, device=clean.device)
         edges = torch.searchsorted(batch.source.contiguous(), starts).tolist()
@@ -65,7 +71,7 @@ class _Head(torch.autograd.Function):
         grad_head = (by_logits.T @ hidden).to(head.dtype) if scale else torch.zeros_like(head)
         ctx.save_for_backward(clean_part.grad, noised_part.grad, grad_head)
         total = (clean_part.weights * clean_part.nats).sum() + (noised_part.weights * noised_part.nats).sum()
-        outputs = (clean_part.nats, noised_part.nats, clean_part.hits, noised_part.hits)
+        outputs = (clean_part.nats, noised_part.nats, clean_part.hits, noised_part.hits, clean_part.ends)
         ctx.mark_non_differentiable(*outputs)
         return total, *outputs
 
@@ -85,6 +91,8 @@ class _Part:
         self.nats = torch.zeros(len(hidden), device=hidden.device)
         self.hits = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         self.grad = torch.zeros_like(hidden)
+        self.end = 0
+        self.ends = torch.zeros(len(hidden), device=hidden.device)  # the chance of `<end>` by row
 
     def rows(self, rows: slice, teacher: Tensor | None, soft: float) -> Tensor:
         """Loss and gradients of some rows; returns their probabilities (rows, vocab)."""
@@ -94,6 +102,7 @@ class _Part:
         self.nats[rows] = (base - logits.gather(1, truth))[:, 0]
         self.hits[rows] = logits.argmax(dim=1) == truth[:, 0]
         p = logits.sub_(base).exp_()
+        self.ends[rows] = p[:, self.end]
         if not len(self.by_logits):
             return p
         by = self.weights[rows][:, None]
@@ -115,7 +124,7 @@ def losses(model: Transformer, batch: Batch, scale: float, soft: float = SOFT, c
     clean = hidden[:, : batch.clean].reshape(-1, width)[batch.clean_rows]
     noised = hidden[:, batch.clean :].reshape(-1, width)[batch.noised_rows]
     total, *rest = _Head.apply(clean, noised, model.head, batch, soft, scale, chunk)
-    clean_nats, noised_nats, clean_hits, noised_hits = rest
+    clean_nats, noised_nats, clean_hits, noised_hits, ends = rest
     sums: dict[str, float] = {}
     counts: dict[str, int] = {}
     right: dict[str, int] = {}
@@ -130,4 +139,7 @@ def losses(model: Transformer, batch: Batch, scale: float, soft: float = SOFT, c
         sums |= dict(zip(names, by_kind.tolist(), strict=True))
         counts |= dict(zip(names, rows.tolist(), strict=True))
         right |= dict(zip(names, hit.tolist(), strict=True))
+    middle = batch.clean_kinds == CLEAN_KINDS.index("middle")
+    going_on = clean_nats[middle] + torch.log1p(-ends[middle].clamp(max=1 - 1e-6))
+    sums[GOING_ON], counts[GOING_ON], right[GOING_ON] = float(going_on.sum()), counts["middle"], right["middle"]
     return Losses(total, sums, counts, right)

@@ -29,12 +29,12 @@ from engine.model import curve, shards, speed
 from engine.model.architecture import Transformer, from_checkpoint
 from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batch, Batches
 from engine.model.manifest import CorpusError
-from engine.model.objective import losses
+from engine.model.objective import GOING_ON, losses
 from engine.model.run_folder import RunError, RunFolder
 from engine.model.samples import Sampler
 from engine.vocabulary import Vocabulary
 
-KINDS = (*CLEAN_KINDS, *NOISED_KINDS)
+KINDS = (*CLEAN_KINDS, GOING_ON, *NOISED_KINDS)
 FALL = 0.6  # share of the time over which the rate falls
 FLOOR = 0.05  # of the peak rate
 WORTH_COMPILING = 60  # minutes on a processor
@@ -57,6 +57,8 @@ class Recipe:
     mean: float = 0.985  # of the running mean of the weights, a step
     soft: float = 0.4
     seed: int = 0
+    embedding: float = 1.0
+    vectors: float = 1.0
 
 
 class Trainer:
@@ -80,9 +82,13 @@ class Trainer:
             torch._dynamo.config.recompile_limit = 32  # shapes of batches, with and without gradients
             for layer in self.model.layers:
                 layer.compile(dynamic=False)
-        matrices = [p for p in self.model.parameters() if p.ndim == 2]
+        matrices = [p for n, p in self.model.named_parameters() if p.ndim == 2 and n != "embed"]
         vectors = [p for p in self.model.parameters() if p.ndim != 2]
-        groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
+        groups = [
+            {"params": matrices, "weight_decay": recipe.decay, "part": 1.0},
+            {"params": [self.model.embed], "weight_decay": recipe.decay, "part": recipe.embedding},
+            {"params": vectors, "weight_decay": 0.0, "part": recipe.vectors},
+        ]
         self.optimiser = torch.optim.AdamW(groups, lr=recipe.rate, betas=(0.9, recipe.beta2), fused=True)
         self.chunk = 2048 if device.type == "cuda" else 128
 
@@ -115,7 +121,7 @@ class Trainer:
         fall = 1.0 if progress < 1 - FALL else max((1 - progress) / FALL, 0.0)
         rate = self.recipe.rate * warm * (FLOOR + (1 - FLOOR) * fall)
         for group in self.optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["part"]
         return rate
 
     def micro(self, batch: Batch, scale: float) -> tuple[dict[str, float], dict[str, int], dict[str, int]]:

@@ -62,4 +62,24 @@ def test_the_reported_nats_are_those_of_the_true_tokens(tiny: Path, batch):
     assert sum(found.sums[k] for k in ("context", "middle", "end", "repair")) == pytest.approx(
         float(first.sum()), rel=1e-4
     )
-    assert sum(found.counts.values()) == len(batch.clean_rows) + len(batch.noised_rows)
+    counts = {kind: n for kind, n in found.counts.items() if kind != "going on"}
+    assert sum(counts.values()) == len(batch.clean_rows) + len(batch.noised_rows)
+
+
+def test_what_goes_on_is_weighed_among_the_tokens_that_do_not_end_the_middle(tiny: Path, batch):
+    from engine.model.architecture import from_checkpoint
+    from engine.model.batches import CLEAN_KINDS
+    from engine.model.objective import losses
+
+    model = from_checkpoint(Checkpoint(tiny))
+    found = losses(model, batch, 0.01, 0.4)
+    middle = batch.clean_kinds == CLEAN_KINDS.index("middle")
+    with torch.no_grad():
+        hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
+        rows = hidden[:, : batch.clean].reshape(-1, hidden.shape[-1])[batch.clean_rows[middle]]
+        logits = rows @ model.head.T
+        logits[:, batch.end] = -torch.inf
+        nats = torch.nn.functional.cross_entropy(logits, batch.clean_targets[middle], reduction="sum")
+    assert found.counts["going on"] == int(middle.sum()) > 0
+    assert found.sums["going on"] == pytest.approx(float(nats), rel=1e-4)
+    assert found.sums["going on"] <= found.sums["middle"]
