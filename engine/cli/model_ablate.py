@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corpus", type=Path, default=Path("corpus"), metavar="FOLDER", help="default: corpus/")
     parser.add_argument("--from", dest="start", type=Path, metavar="FOLDER", help="default: the packaged model")
     parser.add_argument("--steps", type=int, default=40, help="optimiser steps a variant; default 40")
-    parser.add_argument("--rate", type=float, default=2e-4, help="peak learning rate; default 2e-4")
+    parser.add_argument("--rate", type=float, default=4e-5, help="peak learning rate; default 4e-5")
     parser.add_argument("--positions", type=int, default=2600, help="positions a step; default 2600")
     parser.add_argument("--held-out", type=int, default=8, metavar="N", help="held-out batches; default 8")
     parser.add_argument("--only", action="append", metavar="NAME", help="only this variant; may be given again")

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
 from rich.table import Table
 
+from engine.bench.speed import wide
 from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
 from engine.model import shards, speed
@@ -84,7 +84,7 @@ def ablate(args: argparse.Namespace) -> int:
         if args.json:  # as it goes: hours of training are not lost to an interrupt
             nats = {name: row.means for name, row in rows.items()}
             write_json(args.json, {"steps": args.steps, "positions": args.positions, "rate": args.rate, "nats": nats})
-    Console(highlight=False).print(_table(rows, args))
+    wide().print(_table(rows, args))
     return 0
 
 
