@@ -96,7 +96,9 @@ class Memory:
         self.lines_taken += taken
 
     def settle(self) -> None:
-        """Wait for merges under way."""
+        """Merge what is there, and wait for it: what is found then does not depend on when merges came."""
+        for shelf in list(self._shelves.values()):
+            self._merger.submit(shelf.merge)
         self._merger.submit(lambda: None).result()
 
     def close(self) -> None:
