@@ -13,6 +13,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import PurePath
 
 import numpy as np
@@ -212,11 +213,13 @@ class View:
             if not shared[i]:
                 return
             segment, place = self.segments[of[i]], int(places[i])
-            if not place:
-                continue
-            file, own = segment.file(place), segment in self.own
-            if file.alive and (own or file.path != self.path):
-                yield segment, place, int(shared[i]), self._near(file, own)
+            if place and self._speaks(segment, place):
+                yield segment, place, int(shared[i]), self._near(segment.file(place), segment in self.own)
+
+    def _speaks(self, segment: Segment, place: int) -> bool:
+        """Whether a place counts: not in what was replaced or forgotten, nor in the file's own remembered copy."""
+        file = segment.file(place)
+        return file.alive and (segment in self.own or file.path != self.path)
 
     def _near(self, file: File, own: bool) -> int:
         return 0 if own else 1 if file.folder == self.folder else 2
@@ -227,7 +230,7 @@ class View:
         if not self.segments or len(known) < SHORTEST:
             return Match()
         query = self.query(known)
-        lengths = [s.suffixes.longest(query) for s in self.segments]
+        lengths = [s.suffixes.longest(query, partial(self._speaks, s)) for s in self.segments]
         for length in sorted({n for n in lengths if n >= SHORTEST}, reverse=True)[:4]:
             found = self._at(query, length, [s for s, n in zip(self.segments, lengths, strict=True) if n >= length])
             if found is not None:
@@ -244,13 +247,12 @@ class View:
             places, among = segment.suffixes.places(query, length, PLACES)
             seen = 0
             for place in places.tolist():
-                file = segment.file(place)
-                if not file.alive or (file.path == self.path and not own) or place == 0:
+                if place == 0 or not self._speaks(segment, place):
                     continue
                 token, agrees = self._next(segment, place)
                 if token == segment.wall:
                     continue
-                near = self._near(file, own)
+                near = self._near(segment.file(place), own)
                 weight = NEARNESS[near]
                 if agrees:
                     weight *= AGREEMENT

@@ -7,6 +7,8 @@ which numpy does at about two million tokens a second; a match longer than that 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 
@@ -42,13 +44,16 @@ class Suffixes:
         """The last `DEPTH` tokens of `known`, backwards, as the stream spells them."""
         return np.array(known[: -DEPTH - 1 : -1], dtype=f">u{self.width}").tobytes()
 
-    def longest(self, query: bytes) -> int:
-        """Tokens of left context that the best place shares with `query`."""
+    def longest(self, query: bytes, speaks: Callable[[int], bool] = lambda place: True) -> int:
+        """Tokens of left context that the best place shares with `query`, of the backward indices that `speaks` allows.
+
+        What may not speak must not stand before what may, and it does: a file's own older text shares most with it.
+        """
         at = self._lower(query)
         before, after = at - 1, at
-        while before >= 0 and self._mute(before):
+        while before >= 0 and (self._mute(before) or not speaks(self._at[before])):
             before -= 1
-        while after < self.size and self._mute(after):
+        while after < self.size and (self._mute(after) or not speaks(self._at[after])):
             after += 1
         return max(self._shared(before, query), self._shared(after, query))
 

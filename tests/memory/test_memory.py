@@ -113,6 +113,21 @@ def test_many_files_are_merged_and_every_one_is_still_found(memory):
         assert found.startswith("finish"), i
 
 
+@pytest.mark.parametrize("edited", [False, True])
+def test_a_files_own_copy_hides_nobody_elses(memory, edited):
+    """It shares the most with what is being edited: as it is remembered, and as it was before it was replaced."""
+    mine = "def audit(warehouse):\n    warehouse.open()\n    warehouse.zyxwvut_ledger.own_copy(42)\n"
+    memory.remember("pkg/mine.py", mine)
+    memory.remember("pkg/ledger.py", LEDGER)
+    for i in range(40):
+        memory.remember(f"pkg/m{i}.py", f"value_{i} = compute_{i}()\n")
+    memory.settle()
+    if edited:
+        memory.remember("pkg/mine.py", mine + "\n")
+    prefix = mine[: mine.index("own_copy")]
+    assert ahead(memory, prefix, "\n", "pkg/mine.py").startswith("append_quarterly_figures(warehouse.region")
+
+
 def test_a_thousand_replaced_files_leave_nothing_of_their_old_text(memory):
     """A branch is switched."""
     for i in range(1000):
