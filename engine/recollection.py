@@ -99,9 +99,12 @@ class Recollection:
         found = [look_back(known)]
         if self.recall is not None:
             found.append(self.recall(known).proposal)
-        agreeing = [p for p in found if p.tokens and self._vocabulary.decode_bytes(p.tokens).startswith(heal)]
+        agreeing = [p for p in found if p.tokens and self._agrees(p.tokens, heal)]
         spelled = as_sure(self._spelled, SPELLED) if heal else NOTHING
         return self._within_line(max(agreeing, key=lambda proposal: proposal.first, default=spelled))
+
+    def _agrees(self, tokens: list[int], heal: bytes) -> bool:
+        return not heal or self._vocabulary.decode_bytes(tokens).startswith(heal)
 
     def _within_line(self, proposal: Proposal) -> Proposal:
         """Nothing is drafted behind the line break that ends the rest of a line."""

@@ -22,16 +22,13 @@ from engine.bench.speed import wide
 from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
 from engine.model import shards, speed
-from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batches
+from engine.model.batches import Batches
 from engine.model.evaluation.report import write_json
 from engine.model.noise import Mix
-from engine.model.objective import GOING_ON
 from engine.model.run_folder import RunFolder
 from engine.model.samples import Sampler
-from engine.model.training import Recipe, Totals, Trainer, describe, dev_batches, say
+from engine.model.training import KINDS, Recipe, Totals, Trainer, describe, dev_batches, say
 from engine.vocabulary import Vocabulary
-
-MEASURES = (*CLEAN_KINDS[:2], GOING_ON, *CLEAN_KINDS[2:], *NOISED_KINDS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +90,7 @@ class Measured:
 
     def __init__(self, batches: list[Totals]) -> None:
         self.batches = batches
-        totals = Totals()
-        for batch in batches:
-            totals.add(batch.sums, batch.counts, batch.right)
-        self.means = totals.means()
+        self.means = Totals.of(batches).means()
 
     def change(self, other: Measured, kind: str) -> tuple[float, float] | None:
         """(difference to `other`, its standard error), paired by batch; None when fewer than two batches have rows."""
@@ -136,11 +130,11 @@ def _table(rows: dict[str, Measured], args: argparse.Namespace) -> Table:
     )
     table = Table(title=title, title_justify="left", header_style="bold")
     table.add_column("objective", no_wrap=True)
-    for kind in MEASURES:
+    for kind in KINDS:
         table.add_column(kind, justify="right")
     reference = rows.get(AS_IT_IS)
     for name, found in rows.items():
-        table.add_row(name, *(_cell(found, None if name in (BEFORE, AS_IT_IS) else reference, k) for k in MEASURES))
+        table.add_row(name, *(_cell(found, None if name in (BEFORE, AS_IT_IS) else reference, k) for k in KINDS))
     return table
 
 

@@ -52,9 +52,12 @@ class _Head(torch.autograd.Function):
         matrix = head.to(low)
         # The head's own gradient is one product at the end: adding up its 28 million entries chunk by chunk is slow.
         by_logits = matrix.new_empty((len(clean) + len(noised) if scale else 0, len(matrix)))
-        clean_part = _Part(clean, batch.clean_targets, batch.clean_weights * scale, matrix, by_logits[: len(clean)])
-        clean_part.end = batch.end
-        noised_part = _Part(noised, batch.noised_targets, batch.noised_weights * scale, matrix, by_logits[len(clean) :])
+        clean_part = _Part(
+            clean, batch.clean_targets, batch.clean_weights * scale, matrix, by_logits[: len(clean)], batch.end
+        )
+        noised_part = _Part(
+            noised, batch.noised_targets, batch.noised_weights * scale, matrix, by_logits[len(clean) :], batch.end
+        )
         starts = torch.arange(0, len(clean) + chunk, chunk, device=clean.device)
         edges = torch.searchsorted(batch.source.contiguous(), starts).tolist()
         # Rows past the end of the middle have no clean row to learn from.
@@ -85,13 +88,14 @@ class _Head(torch.autograd.Function):
 class _Part:
     """The clean or the noised rows, done a chunk at a time."""
 
-    def __init__(self, hidden: Tensor, targets: Tensor, weights: Tensor, matrix: Tensor, by_logits: Tensor) -> None:
+    def __init__(
+        self, hidden: Tensor, targets: Tensor, weights: Tensor, matrix: Tensor, by_logits: Tensor, end: int
+    ) -> None:
         self.hidden, self.targets, self.weights = hidden, targets, weights
-        self.matrix, self.by_logits = matrix, by_logits
+        self.matrix, self.by_logits, self.end = matrix, by_logits, end
         self.nats = torch.zeros(len(hidden), device=hidden.device)
         self.hits = torch.zeros(len(hidden), dtype=torch.bool, device=hidden.device)
         self.grad = torch.zeros_like(hidden)
-        self.end = 0
         self.ends = torch.zeros(len(hidden), device=hidden.device)  # the chance of `<end>` by row
 
     def rows(self, rows: slice, teacher: Tensor | None, soft: float) -> Tensor:

@@ -143,9 +143,7 @@ class Trainer:
 
     def evaluate(self, batches: list[Batch]) -> dict[str, float]:
         """Nats a row by kind of the running mean, on held-out batches."""
-        totals = Totals()
-        for found in self.measure(batches):
-            totals.add(found.sums, found.counts, found.right)
+        totals = Totals.of(self.measure(batches))
         return totals.means() | {f"{k} right": v for k, v in totals.hits().items() if k.startswith("masked")}
 
     @torch.no_grad()
@@ -181,6 +179,14 @@ class Totals:
             self.sums[kind] += sums[kind]
             self.counts[kind] += counts[kind]
             self.right[kind] += right[kind]
+
+    @classmethod
+    def of(cls, parts: Iterable[Totals]) -> Totals:
+        """All of some others."""
+        totals = cls()
+        for part in parts:
+            totals.add(part.sums, part.counts, part.right)
+        return totals
 
     def means(self) -> dict[str, float]:
         """Nats a row of the kinds that occurred."""
