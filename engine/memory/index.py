@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import PurePath
 
 import numpy as np
+import numpy.typing as npt
 
 import grammars
 from engine.memory.folding import Folding, Tokens
@@ -29,13 +30,14 @@ from engine.vocabulary import Vocabulary
 MAX_TOKENS = 12_000_000  # about a million lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
 SHORTEST = 2  # tokens that must agree
-PLACES = 64  # places looked at for one match
+PLACES = 512  # places looked at for one match in a sorted stream
 AHEAD = 64  # tokens of a draft: several lines
 NEARNESS = (8.0, 3.0, 1.0)  # how much a place counts: in this file, its folder, the workspace
 AROUND = 60_000  # characters of the file being edited on either side of the cursor
 AGREES = 3  # tokens of the suffix looked for after a place
 REACH = 40  # tokens after a place in which the suffix may begin
 AGREEMENT = 4.0  # how much more a place counts where the suffix follows
+Places = npt.NDArray[np.int64]
 
 
 class Memory:
@@ -198,31 +200,33 @@ class View:
         ids = self.memory.folding.of(np.array(known[-DEPTH:], dtype=np.uint32))
         return ids[::-1].astype(ids.dtype.newbyteorder(">")).tobytes()
 
-    def places(self, query: bytes, reach: int) -> Iterator[tuple[Segment, int, int, int]]:
-        """Places whose left ends like `query`: segment, backward index, tokens in common, nearness (0: this file).
+    def places(self, query: bytes, reach: int, most: int) -> Iterator[tuple[Segment, int, int, int, int]]:
+        """Places whose left ends like `query`: segment, backward index, tokens in common, nearness, the token after.
 
-        The longest first, those of this file before others; at most `2 * reach` of a segment, which share most.
+        The longest first, those of this file before others; at most `2 * reach` of a segment, which share most, and
+        `most` of all.
         """
-        found = [s.suffixes.near(query, reach) for s in self.segments]
-        if not found:
+        near_by = [s.suffixes.near(query, reach) for s in self.segments]
+        found = [(i, *self._speaking(self.segments[i], at, shared)) for i, (at, shared) in enumerate(near_by)]
+        of = np.concatenate([np.full(len(at), i) for i, at, _, _ in found] or [np.zeros(0, dtype=int)])
+        if not len(of):
             return
-        shared = np.concatenate([common for _, common in found])
-        places = np.concatenate([at for at, _ in found])
-        of = np.repeat(np.arange(len(found)), [len(at) for at, _ in found])
-        for i in np.argsort(-shared, kind="stable").tolist():
-            if not shared[i]:
-                return
-            segment, place = self.segments[of[i]], int(places[i])
-            if place and self._speaks(segment, place):
-                yield segment, place, int(shared[i]), self._near(segment.file(place), segment in self.own)
+        at, shared, near = (np.concatenate(column) for column in list(zip(*found, strict=True))[1:])
+        order = np.argsort(-shared, kind="stable")[:most]
+        for i, place, common, nearness in zip(*(a[order].tolist() for a in (of, at, shared, near)), strict=True):
+            segment = self.segments[i]
+            yield segment, place, common, nearness, int(segment.text[segment.suffixes.size - place])
 
     def _speaks(self, segment: Segment, place: int) -> bool:
         """Whether a place counts: not in what was replaced or forgotten, nor in the file's own remembered copy."""
-        file = segment.file(place)
-        return file.alive and (segment in self.own or file.path != self.path)
+        return self._near(segment.file(place), segment in self.own) >= 0
 
     def _near(self, file: File, own: bool) -> int:
-        return 0 if own else 1 if file.folder == self.folder else 2
+        if own:
+            return 0
+        if not file.alive or file.path == self.path:
+            return -1
+        return 1 if file.folder == self.folder else 2
 
     def match(self, known: list[int]) -> Match:
         """The longest match of the end of `known` (token ids), and what followed it."""
@@ -243,43 +247,51 @@ class View:
         count, nearest, agreeing = 0, 2, 0.0
         best, ahead = 0.0, (segments[0], 0)
         for segment in segments:
-            own = segment in self.own
-            places, among = segment.suffixes.places(query, length, PLACES)
-            seen = 0
-            for place in places.tolist():
-                if place == 0 or not self._speaks(segment, place):
-                    continue
-                token, agrees = self._next(segment, place)
-                if token == segment.wall:
-                    continue
-                near = self._near(segment.file(place), own)
-                weight = NEARNESS[near]
-                if agrees:
-                    weight *= AGREEMENT
-                    agreeing += weight
-                weights[token] += weight
-                nearest = min(nearest, near)
-                seen += 1
-                if weight > best:
-                    best, ahead = weight, (segment, place)
-            count += among if seen else 0
+            looked_at, among = segment.suffixes.places(query, length, PLACES)
+            places, _, near = self._speaking(segment, looked_at, np.full(len(looked_at), length))
+            if not len(places):
+                continue
+            tokens, agrees = self._next(segment, places)
+            weight = np.array(NEARNESS)[near] * np.where(agrees, AGREEMENT, 1.0)
+            told, which = np.unique(tokens, return_inverse=True)
+            for token, part in zip(told.tolist(), np.bincount(which, weight).tolist(), strict=True):
+                weights[token] += part
+            agreeing += float(weight[agrees].sum())
+            nearest = min(nearest, int(near.min()))
+            count += round(among * len(places) / len(looked_at))
+            at = int(weight.argmax())
+            if weight[at] > best:
+                best, ahead = float(weight[at]), (segment, int(places[at]))
         if not weights:
             return None
         total = sum(weights.values())
         chances = {t: w / total for t, w in weights.items()}
-        return Match(length, count, nearest, agreeing / total, chances, self._ahead(*ahead))
+        return Match(length, max(count, 1), nearest, agreeing / total, chances, self._ahead(*ahead))
 
-    def _next(self, segment: Segment, place: int) -> tuple[int, bool]:
-        """The token after a place, `end` where the suffix follows at once, and whether it follows soon."""
-        after, n = segment.after(place, REACH), len(self.follows)
-        token = int(after[0])
-        if not n or len(after) < n:
-            return token, False
-        folded = self.memory.folding.of(after)
-        for hit in np.flatnonzero(folded[: len(after) - n + 1] == self.follows[0]).tolist():
-            if np.array_equal(folded[hit : hit + n], self.follows[:n]):
-                return (token if hit else self.end), True
-        return token, False
+    def _speaking(self, segment: Segment, places: Places, shared: Places) -> tuple[Places, Places, Places]:
+        """Those of the backward indices that count and have something to say, what they share, how near each is."""
+        kept = (places > 0) & (shared > 0)
+        kept[kept] = segment.suffixes.stream[places[kept] - 1] != segment.wall
+        places, shared = places[kept], shared[kept]
+        which = segment.files_at(places)
+        near = np.zeros(len(segment.files), dtype=np.int64)
+        for i in np.unique(which).tolist():
+            near[i] = self._near(segment.files[i], segment in self.own)
+        kept = near[which] >= 0
+        return places[kept], shared[kept], near[which[kept]]
+
+    def _next(self, segment: Segment, places: Places) -> tuple[Places, npt.NDArray[np.bool_]]:
+        """The token after each place, `end` where the suffix follows at once, and whether it follows soon."""
+        tokens = segment.text[segment.suffixes.size - places].astype(np.int64)
+        n = len(self.follows)
+        if not n:
+            return tokens, np.zeros(len(places), dtype=bool)
+        # A text ends with a wall, which no suffix can match: what lies beyond the stream's end reads as one.
+        after = segment.suffixes.stream[np.maximum(places[:, None] - 1 - np.arange(REACH), 0)]
+        hits = np.logical_and.accumulate(after != segment.wall, axis=1)[:, : REACH - n + 1]
+        for i, token in enumerate(self.follows.tolist()):
+            hits = hits & (after[:, i : i + REACH - n + 1] == token)
+        return np.where(hits[:, 0], self.end, tokens), np.logical_or.reduce(hits, axis=1)
 
     def _ahead(self, segment: Segment, place: int) -> list[int]:
         tokens: list[int] = segment.after(place, AHEAD).tolist()

@@ -8,7 +8,6 @@ count that go on as it begins.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -21,10 +20,10 @@ from engine.memory.index import NEARNESS, View
 
 UNFINISHED = re.compile(r"(?:\w+|[^\w\s]+)?\Z")
 LEFT = 400  # characters of the prefix that a context is cut from
-REACH = 96  # neighbours on either side of the cursor's place in each sorted stream
+REACH = 300  # neighbours on either side of the cursor's place in each sorted stream
 AHEAD = 40  # tokens after a place that may be its rest of the line and what follows it
 FOLLOWING = 8  # tokens behind the line that may agree with those of the suffix
-LOOKED_AT = 600  # places, the longest contexts first
+LOOKED_AT = 2000  # places, the longest contexts first
 KEPT = 64  # of them that go on as the cursor's word begins
 MOST = 8
 
@@ -84,13 +83,17 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
     behind = vocabulary.encode(suffix[len(tail) :][:200])[:FOLLOWING]
     folded = folding.of(_array(behind)).tolist()
     begins = part.encode("utf-8", "replace")
+    alike: dict[int, bool] = {}  # tokens with which the cursor's word may begin
     kept = 0
-    for segment, place, shared, near in itertools.islice(view.places(view.query(known), REACH), LOOKED_AT):
+    for segment, place, shared, near, token in view.places(view.query(known), REACH, LOOKED_AT):
+        if begins:
+            if token not in alike:
+                start = vocabulary.bytes[token].lstrip(b" \t")
+                alike[token] = start[: len(begins)] == begins[: len(start)]
+            if not alike[token]:
+                continue
         after = segment.after(place, AHEAD).tolist()
         after = after[: after.index(segment.wall)] if segment.wall in after else after
-        start = vocabulary.decode_bytes(after[:4]).lstrip(b" \t")
-        if start[: len(begins)] != begins[: len(start)]:
-            continue
         at = next((i for i, t in enumerate(after) if b"\n" in vocabulary.bytes[t]), len(after))
         if at == len(after) == AHEAD:
             continue  # too long to be seen whole

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 
 import numpy as np
+import numpy.typing as npt
 
 from engine.memory.folding import Folding, Tokens
 from engine.memory.suffixes import Suffixes
@@ -52,8 +53,12 @@ class Segment:
 
     def file(self, place: int) -> File:
         """The file that a backward index lies in."""
-        at = self.suffixes.size - 1 - place
-        return self.files[max(int(np.searchsorted(self._starts, at, side="right")) - 1, 0)]
+        return self.files[int(self.files_at(np.array(place)))]
+
+    def files_at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """The number in `files` of the file that each backward index lies in."""
+        at = self.suffixes.size - 1 - places
+        return np.maximum(np.searchsorted(self._starts, at, side="right") - 1, 0)
 
     def after(self, place: int, count: int) -> Tokens:
         """At most `count` tokens after a place, those of the next file among them behind a `wall`."""

@@ -70,11 +70,21 @@ export class Workbench {
 
   /** Runs a command by its title in the palette. */
   async command(title: string): Promise<void> {
-    await this.press("F1");
-    await this.page.waitForSelector(".quick-input-widget input");
-    await this.page.keyboard.insertText(title);
     const name = this.page.locator(".label-name", { hasText: new RegExp(`^${title.replace(/[.()]/g, "\\$&")}$`) });
-    await this.page.locator(".quick-input-list .monaco-list-row").filter({ has: name }).first().click();
+    const row = this.page.locator(".quick-input-list .monaco-list-row").filter({ has: name }).first();
+    await until(`the command ${title}`, async () => {
+      await this.press("F1");
+      await this.page.waitForSelector(".quick-input-widget input");
+      await this.page.keyboard.insertText(title);
+      const ran = await row.click({ timeout: 10_000 }).then(
+        () => true,
+        () => false,
+      );
+      if (!ran) {
+        await this.press("Escape"); // a window that has just opened may not have its commands yet, or took the focus away
+      }
+      return ran;
+    });
     await this.page.mouse.move(2, 2); // no hover over what comes next
   }
 
