@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from engine.memory.match import Match
 
 FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees")
-WEIGHTS: tuple[float, ...] = (-6.87, 0.55, 0.05, 0.34, 2.95, 0.78, -0.17, 0.42, 1.50)
+WEIGHTS: tuple[float, ...] = (-7.20, 0.59, 0.02, 0.35, 2.83, 0.75, 0.25, 0.69, 1.53)
 
 
 def features(match: Match, doubt: float) -> tuple[float, ...]:

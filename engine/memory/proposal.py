@@ -13,7 +13,7 @@ from typing import NamedTuple
 Curve = Sequence[tuple[int, float]]  # from so many tokens that agree on, the chance that the next one does, too
 
 # Printed by `remask bench memory --fit`.
-IN_WORKSPACE: Curve = ((2, 0.418), (4, 0.595), (6, 0.692), (8, 0.756), (12, 0.83), (16, 0.902), (32, 0.969))
+IN_WORKSPACE: Curve = ((2, 0.404), (4, 0.582), (6, 0.664), (8, 0.753), (12, 0.818), (16, 0.906), (32, 0.969))
 IN_WINDOW: Curve = ((1, 0.329), (2, 0.459), (3, 0.596), (4, 0.64), (5, 0.724), (6, 0.748), (8, 0.813), (16, 0.9))
 
 
