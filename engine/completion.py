@@ -116,7 +116,8 @@ class Completer:
             cancel=cancel,
             observe=observe,
         )
-        greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1)), clock)
+        opening = readings.opening if readings is not None else None
+        greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1), opening=opening), clock)
         best = self._best(spot, cache, task, greedy, clock)
         if readings is not None:
             best = replace(best, steps=best.steps + readings.steps)

@@ -20,11 +20,12 @@ from engine.cancellation import CancelToken
 from engine.denoiser import Cache, Denoiser, Prediction
 from engine.graph import TOP
 from engine.memory.match import Match
-from engine.memory.mixture import Mixture
+from engine.memory.mixture import Mixture, Opinion
 from engine.memory.proposal import Proposal
 from engine.vocabulary import Vocabulary
 
 PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in
+Tokens = npt.NDArray[np.int64]
 FUSED_TAIL = 16  # context tokens that ride along with the first step instead of taking a pass of their own
 
 
@@ -40,6 +41,16 @@ class Trace:
 Observer = Callable[[Trace], None]
 
 
+class Opening(NamedTuple):
+    """Draft tokens that the last pass over this cache has read behind the window, and what it predicts there.
+
+    Row 0 of `prediction` stands for the last token of the window, row i for draft i.
+    """
+
+    drafts: list[int]
+    prediction: Prediction
+
+
 @dataclass(slots=True)
 class Task:
     """What a sampler is asked for.
@@ -49,7 +60,7 @@ class Task:
     alternative); `least` is the number of tokens before which `<end>` is not chosen; `follow` are tokens that can only
     come behind the middle; `deadline` is a `time.monotonic()` instant. `recall` asks the workspace's memory about the
     token after those it is shown, to be mixed into the denoiser's distribution; `propose` may give draft tokens for
-    what follows them.
+    what follows them. `opening` is a pass that was already made, which a sampler may begin with.
     """
 
     ids: list[int]
@@ -58,9 +69,10 @@ class Task:
     stop: Callable[[list[int]], bool] = lambda tokens: False
     first: int | None = None
     least: int = 0
-    follow: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    follow: Tokens = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     recall: Callable[[list[int]], Match] | None = None
     propose: Callable[[list[int]], Proposal] | None = None
+    opening: Opening | None = None
     deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)
     observe: Observer | None = None
@@ -106,6 +118,25 @@ class Sampler(Protocol):
     def run(self, cache: Cache, task: Task) -> Draft:
         """Fill the middle of `task`, reusing what `cache` holds; raises `CancelledError`."""
         ...
+
+
+def opinion(prediction: Prediction, row: int, match: Match, follow: Tokens, allowed: Tokens | None = None) -> Opinion:
+    """What the denoiser thinks of a match's likeliest token, beside all tokens, or beside those `allowed`.
+
+    Where the memory says what follows the middle, and the denoiser `<end>`, they say the same.
+    """
+    said = match.likeliest
+    if allowed is not None:
+        base = prediction.base_among(row, allowed)
+        best = float(prediction.logits[row, allowed].max()) - base
+        return Opinion(-best, best - float(prediction.logits[row, said]) + base)
+    best, own = float(prediction.top_logprobs[row, 0]), prediction.logprob(row, said)
+    if said == prediction.end or np.isin(said, follow):
+        own = float(prediction.end_logprobs[row])
+        if follow.size:
+            own = float(np.logaddexp(own, prediction.base_among(row, follow) - float(prediction.base[row])))
+        best = max(best, own)
+    return Opinion(-best, best - own)
 
 
 class Writing:
@@ -217,9 +248,14 @@ class Writing:
         if self.task.recall is None or left is None:
             return Mixture()
         match = self.task.recall(left)
-        if heal and match.chances:
-            match = match.among(set(self.vocabulary.spelling(heal).tolist()))
-        return Mixture.of(match, -float(prediction.top_logprobs[row, 0]))
+        allowed = self.vocabulary.spelling(heal) if heal and match.chances else None
+        if allowed is not None:
+            match = match.among(set(allowed.tolist()))
+        return (
+            Mixture.of(match, opinion(prediction, row, match, self.task.follow, allowed))
+            if match.chances
+            else Mixture()
+        )
 
     def _ranked(self, prediction: Prediction, row: int, mixture: Mixture, heal: bytes) -> list[tuple[int, float]]:
         """The likeliest tokens that agree with `heal`, and their log-probabilities under the mixture, best first."""

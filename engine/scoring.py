@@ -11,7 +11,7 @@ import numpy as np
 
 from engine.cancellation import CancelToken
 from engine.denoiser import Cache, Denoiser, Prediction
-from engine.sampler import Task, Writing, common_prefix
+from engine.sampler import Opening, Task, Writing, common_prefix
 from engine.vocabulary import Vocabulary
 
 
@@ -26,12 +26,16 @@ class Reading(NamedTuple):
 
 
 class Readings(NamedTuple):
-    """Of several middles; passes behind the prefill, tokens found cached, milliseconds of prefill."""
+    """Of several middles; passes behind the prefill, tokens found cached, milliseconds of prefill.
+
+    `opening` is what the last pass has verified of the first middle, where one pass read them all.
+    """
 
     found: list[Reading]
     steps: int
     cached: int
     prefill_ms: float
+    opening: Opening | None = None
 
     @property
     def logprobs(self) -> list[list[float]]:
@@ -66,7 +70,7 @@ class Scorer:
         `deadline`, a `time.monotonic()` instant, leaves no time for are missing at the end.
         """
         w = Writing(self.denoiser, self.vocabulary, cache, Task(ids=ids, cancel=cancel, deadline=deadline))
-        steps, found = 0, []
+        steps, found, opening = 0, [], None
         room = self.denoiser.capacity - len(ids)
         at = 0
         while at < len(middles) and not w.out_of_time():
@@ -75,12 +79,15 @@ class Scorer:
                 rows += len(middles[at + take])
                 take += 1
             group = [m[:room] for m in middles[at : at + take]]
-            found += self._group(w, group, heal)
+            prediction, readings = self._group(w, group, heal)
+            # The first stands where it would be written, so this pass is the one that verifies it as a draft.
+            opening = None if at else Opening(group[0], prediction)
+            found += readings
             steps += 1
             at += take
-        return Readings(found, steps, w.cached, w.prefill_ms)
+        return Readings(found, steps, w.cached, w.prefill_ms, opening)
 
-    def _group(self, w: Writing, group: list[list[int]], heal: bytes) -> list[Reading]:
+    def _group(self, w: Writing, group: list[list[int]], heal: bytes) -> tuple[Prediction, list[Reading]]:
         known = w.known[w.committed :]
         start, n, base = w.committed, len(known), len(w.known)
         ids, positions = list(known), list(range(start, start + n))
@@ -100,7 +107,7 @@ class Scorer:
                 sees[row, base + first - n : base + row - n + 1] = True
         prediction = w.forward(ids, positions, slots, sees, n - 1)
         w.commit(len(w.known) - 1)
-        return [
+        return prediction, [
             self.reading(prediction, [0, *range(first - n + 1, stop - n + 1)], [*middle, w.end], heal)
             for middle, (first, stop) in zip(group, spans, strict=True)
         ]

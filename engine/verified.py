@@ -99,6 +99,12 @@ class VerifiedSampler:
         """Fill the middle; see `Task`."""
         w = Writing(self.denoiser, self.vocabulary, cache, task)
         drafts = Drafts()
+        if task.opening is not None:
+            finished, _ = self._accept(w, task.opening.prediction, task.opening.drafts)
+            w.commit(len(w.known) - 1)
+            w.observe("verify", w.middle, range(len(w.middle)))
+            if finished:
+                return w.result()
         while not w.out_of_time():
             # What was written elsewhere holds more often than what noise guesses, and costs no rows of its own.
             if task.propose is not None and (proposed := self._proposed(w, task.propose(w.known))).tokens:

@@ -14,11 +14,12 @@ from rich.table import Table
 from engine.bench.memory_proposals import fit_proposals
 from engine.cancellation import CancelToken
 from engine.core import Engine
+from engine.ends import following_tokens
 from engine.memory import Match, Memory, line_trust, mixture, rests_of_line
 from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.documents import Document
 from engine.recollection import Recollection
-from engine.sampler import Task, Writing
+from engine.sampler import Task, Writing, opinion
 from engine.scoring import Scorer
 from engine.types import CompleteRequest
 
@@ -48,7 +49,7 @@ def fit(e: Engine, workspaces: Sequence[Sequence[Document]], each: int, seed: in
     line_trust.DENOISER = _fit_chance("DENOISER", answers, line_trust.DENOISER, console)
     # What the denoiser adds is weighed beside the chances as just fitted, at cursors that these were not fitted on.
     for documents, memory in zip(workspaces, memories, strict=True):
-        for case in line_cases(documents, 2 * each, seed + 2 + LINE_SEEDS):
+        for case in line_cases(documents, 3 * each, seed + 2 + LINE_SEEDS):
             read += _read(e, memory, case)
         memory.close()
     line_trust.READ = _fit_chance("READ", read, line_trust.READ, console)
@@ -146,21 +147,26 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
     known = w.known[w.committed :] + middle
     prediction = e.denoiser.causal(w.cache, known, w.committed, range(len(known) - len(middle) - 1, len(known)))
     view = memory.view(case.language, case.path, case.prefix, case.suffix, end)
-    line_break = e.vocabulary.encode("\n")[0]
+    follow = following_tokens(e.vocabulary, case.suffix, line=True)
     heal = window.heal
     for i, token in enumerate([*middle, end]):
         match: Match = view.match(window.left + middle[:i])
-        logprob, doubt = prediction.logprob(i, token), -float(prediction.top_logprobs[i, 0])
+        logprob, allowed = prediction.logprob(i, token), None
         if heal:
             allowed = np.union1d(e.vocabulary.spelling(heal), [token])
             match = match.among(set(allowed.tolist()))
             logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
             heal = heal[len(e.vocabulary.bytes[token]) :]
+        elif token == end and follow.size:
+            logprob = float(np.logaddexp(logprob, prediction.base_among(i, follow) - float(prediction.base[i])))
         if not match.chances:
             continue
-        # The memory says that a line ends by its line break, the denoiser by <end>: either is the end of this middle.
-        chance = match.chances.get(token, 0.0) + (match.chances.get(line_break, 0.0) if token == end else 0.0)
-        yield Position(mixture.features(match, doubt), math.exp(logprob), min(chance, 1.0), match.length)
+        # What the memory says of what follows a middle, and <end>: either is the end of this one.
+        chance = match.chances.get(token, 0.0)
+        if token == end:
+            chance += sum(match.chances.get(t, 0.0) for t in follow.tolist())
+        thought = opinion(prediction, i, match, follow, allowed)
+        yield Position(mixture.features(match, thought), math.exp(logprob), min(chance, 1.0), match.length)
 
 
 def remembered(e: Engine, documents: Sequence[Document]) -> Memory:

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePath
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,22 @@ AROUND = 60_000  # characters of the file being edited on either side of the cur
 AGREES = 3  # tokens of the suffix looked for after a place
 REACH = 40  # tokens after a place in which the suffix may begin
 AGREEMENT = 4.0  # how much more a place counts where the suffix follows
+BESIDE = 256  # tokens on either side of the cursor's line that the denoiser sees for itself
 Places = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
+
+
+class Place(NamedTuple):
+    """Where the left of a cursor stands as well: `at` is a backward index, `token` what comes after.
+
+    `shared` tokens agree; `near` is 0 in this file, 1 in its folder, 2 elsewhere.
+    """
+
+    segment: Segment
+    at: int
+    shared: int
+    near: int
+    token: int
 
 
 class Memory:
@@ -52,7 +68,7 @@ class Memory:
         self._lock = threading.Lock()
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory", initializer=step_back)
         self._merging = False
-        self._current: tuple[tuple[str, str, str], tuple[Segment, ...]] | None = None
+        self._current: tuple[tuple[str, str, str], Around] = (("", "", ""), Around((), 0))
         self.tokens = 0
         self.lookups = 0
         self.hits = 0
@@ -91,7 +107,7 @@ class Memory:
         segments = shelf.segments if shelf else ()
         around = self._around(path, prefix, suffix)
         follows = self.vocabulary.encode(suffix[:200])[:AGREES]
-        return View(self, (*around, *segments), around, path, follows, end)
+        return View(self, (*around.segments, *segments), around, path, follows, end)
 
     def count(self, taken: bool) -> None:
         """Count a rest of a line that was offered, and whether it was suggested, not what the denoiser wrote."""
@@ -147,21 +163,28 @@ class Memory:
         finally:
             self._merging = False
 
-    def _around(self, path: str | None, prefix: str, suffix: str) -> tuple[Segment, ...]:
+    def _around(self, path: str | None, prefix: str, suffix: str) -> Around:
         """The file being edited without the cursor's line, sorted anew only when another line is edited."""
         # Without the white space before the cursor: a place there would have nothing but white space to say.
         above = prefix[: prefix.rfind("\n") + 1][-AROUND:].rstrip()
         line = suffix.find("\n")
         below = suffix[line + 1 : line + 1 + AROUND] if line >= 0 else ""
         key = (path or "", above, below)
-        if self._current is None or self._current[0] != key:
+        if self._current[0] != key:
             texts = [self._tokens(t) for t in (above, below)]
             files = [File(path or "", t) for t in texts if len(t)]
-            self._current = (key, (Segment(files, self.folding),) if files else ())
+            self._current = (key, Around((Segment(files, self.folding),) if files else (), len(texts[0]) + 1))
         return self._current[1]
 
     def _tokens(self, text: str) -> Tokens:
         return np.array(self.vocabulary.encode(text), dtype=np.uint32)
+
+
+class Around(NamedTuple):
+    """The file being edited, and the token of its text behind which the cursor's line is left out."""
+
+    segments: tuple[Segment, ...]
+    cursor: int
 
 
 def step_back() -> None:
@@ -182,7 +205,7 @@ class View:
         self,
         memory: Memory,
         segments: tuple[Segment, ...],
-        own: tuple[Segment, ...],
+        around: Around,
         path: str | None,
         follows: list[int],
         end: int,
@@ -190,7 +213,8 @@ class View:
         self.end = end
         self.memory = memory
         self.segments = segments
-        self.own = own
+        self.own = around.segments
+        self.cursor = around.cursor
         self.path = path
         self.folder = str(PurePath(path).parent) if path else None
         self.follows = memory.folding.of(np.array(follows, dtype=np.uint32))
@@ -200,30 +224,28 @@ class View:
         ids = self.memory.folding.of(np.array(known[-DEPTH:], dtype=np.uint32))
         return ids[::-1].astype(ids.dtype.newbyteorder(">")).tobytes()
 
-    def places(self, query: bytes, reach: int, most: int) -> Iterator[tuple[Segment, int, int, int, int]]:
-        """Places whose left ends like `query`: segment, backward index, tokens in common, nearness, the token after.
+    def places(self, query: bytes, reach: int, most: int) -> Iterator[Place]:
+        """Places whose left ends like `query`, the longest first, those of this file before others.
 
-        The longest first, those of this file before others; at most `2 * reach` of a segment, which share most, and
-        `most` of all.
+        At most `2 * reach` of a segment, which share most, and `most` of all.
         """
         near_by = [s.suffixes.near(query, reach) for s in self.segments]
         found = [(i, *self._speaking(self.segments[i], at, shared)) for i, (at, shared) in enumerate(near_by)]
         of = np.concatenate([np.full(len(at), i) for i, at, _, _ in found] or [np.zeros(0, dtype=int)])
         if not len(of):
             return
-        at, shared, near = (np.concatenate(column) for column in list(zip(*found, strict=True))[1:])
-        order = np.argsort(-shared, kind="stable")[:most]
-        for i, place, common, nearness in zip(*(a[order].tolist() for a in (of, at, shared, near)), strict=True):
+        columns = [of, *(np.concatenate(column) for column in list(zip(*found, strict=True))[1:])]
+        order = np.argsort(-columns[2], kind="stable")[:most]
+        for i, at, shared, near in zip(*(column[order].tolist() for column in columns), strict=True):
             segment = self.segments[i]
-            yield segment, place, common, nearness, int(segment.text[segment.suffixes.size - place])
+            yield Place(segment, at, shared, near, int(segment.text[segment.suffixes.size - at]))
 
     def _speaks(self, segment: Segment, place: int) -> bool:
         """Whether a place counts: not in what was replaced or forgotten, nor in the file's own remembered copy."""
-        return self._near(segment.file(place), segment in self.own) >= 0
+        return segment in self.own or self._near(segment.file(place)) >= 0
 
-    def _near(self, file: File, own: bool) -> int:
-        if own:
-            return 0
+    def _near(self, file: File) -> int:
+        """1 in the folder, 2 elsewhere, -1 for a file that may not speak."""
         if not file.alive or file.path == self.path:
             return -1
         return 1 if file.folder == self.folder else 2
@@ -244,7 +266,7 @@ class View:
 
     def _at(self, query: bytes, length: int, segments: list[Segment]) -> Match | None:
         weights: dict[int, float] = defaultdict(float)
-        count, nearest, agreeing = 0, 2, 0.0
+        count, nearest, agreeing, seen = 0, 2, 0.0, 0.0
         best, ahead = 0.0, (segments[0], 0)
         for segment in segments:
             looked_at, among = segment.suffixes.places(query, length, PLACES)
@@ -257,6 +279,8 @@ class View:
             for token, part in zip(told.tolist(), np.bincount(which, weight).tolist(), strict=True):
                 weights[token] += part
             agreeing += float(weight[agrees].sum())
+            if segment in self.own:
+                seen += float(weight[np.abs(segment.suffixes.size - places - self.cursor) <= BESIDE].sum())
             nearest = min(nearest, int(near.min()))
             count += round(among * len(places) / len(looked_at))
             at = int(weight.argmax())
@@ -266,21 +290,23 @@ class View:
             return None
         total = sum(weights.values())
         chances = {t: w / total for t, w in weights.items()}
-        return Match(length, max(count, 1), nearest, agreeing / total, chances, self._ahead(*ahead))
+        return Match(length, max(count, 1), nearest, agreeing / total, seen / total, chances, self._ahead(*ahead))
 
     def _speaking(self, segment: Segment, places: Places, shared: Places) -> tuple[Places, Places, Places]:
         """Those of the backward indices that count and have something to say, what they share, how near each is."""
         kept = (places > 0) & (shared > 0)
         kept[kept] = segment.suffixes.stream[places[kept] - 1] != segment.wall
         places, shared = places[kept], shared[kept]
+        if segment in self.own:
+            return places, shared, np.zeros(len(places), dtype=np.int64)
         which = segment.files_at(places)
         near = np.zeros(len(segment.files), dtype=np.int64)
         for i in np.unique(which).tolist():
-            near[i] = self._near(segment.files[i], segment in self.own)
+            near[i] = self._near(segment.files[i])
         kept = near[which] >= 0
         return places[kept], shared[kept], near[which[kept]]
 
-    def _next(self, segment: Segment, places: Places) -> tuple[Places, npt.NDArray[np.bool_]]:
+    def _next(self, segment: Segment, places: Places) -> tuple[Places, Flags]:
         """The token after each place, `end` where the suffix follows at once, and whether it follows soon."""
         tokens = segment.text[segment.suffixes.size - places].astype(np.int64)
         n = len(self.follows)

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from engine.memory.index import NEARNESS, View
+from engine.memory.index import NEARNESS, Place, View
 
 UNFINISHED = re.compile(r"(?:\w+|[^\w\s]+)?\Z")
 LEFT = 400  # characters of the prefix that a context is cut from
@@ -59,10 +59,10 @@ def rests_of_line(view: View, prefix: str, suffix: str) -> list[Line]:
         return []
     weights: dict[str, float] = defaultdict(float)
     best: dict[str, list[tuple[int, int, int]]] = defaultdict(list)
-    for text, shared, near, follows in _places(view, known, part, suffix):
-        length = shared + bool(part)
-        weights[text] += NEARNESS[near] * 2.0 ** (min(follows, 8) + min(length, 30))
-        best[text].append((length, near, follows))
+    for text, place, follows in _places(view, known, part, suffix):
+        length = place.shared + bool(part)
+        weights[text] += NEARNESS[place.near] * 2.0 ** (min(follows, 8) + min(length, 30))
+        best[text].append((length, place.near, follows))
     total = sum(weights.values())
     longest = max((length for places in best.values() for length, _, _ in places), default=0)
     whole = not prefix[prefix.rfind("\n") + 1 :].strip()
@@ -76,8 +76,8 @@ def rests_of_line(view: View, prefix: str, suffix: str) -> list[Line]:
     return lines
 
 
-def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tuple[str, int, int, int]]:
-    """The rest of the line at every place that goes on as the cursor's word begins: text, shared, near, follows."""
+def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tuple[str, Place, int]]:
+    """The rest of the line at every place that goes on as the cursor's word begins, and how much behind it follows."""
     vocabulary, folding = view.memory.vocabulary, view.memory.folding
     tail = suffix[: suffix.find("\n")].rstrip() if "\n" in suffix else suffix.rstrip()
     behind = vocabulary.encode(suffix[len(tail) :][:200])[:FOLLOWING]
@@ -85,15 +85,15 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
     begins = part.encode("utf-8", "replace")
     alike: dict[int, bool] = {}  # tokens with which the cursor's word may begin
     kept = 0
-    for segment, place, shared, near, token in view.places(view.query(known), REACH, LOOKED_AT):
+    for place in view.places(view.query(known), REACH, LOOKED_AT):
         if begins:
-            if token not in alike:
-                start = vocabulary.bytes[token].lstrip(b" \t")
-                alike[token] = start[: len(begins)] == begins[: len(start)]
-            if not alike[token]:
+            if place.token not in alike:
+                start = vocabulary.bytes[place.token].lstrip(b" \t")
+                alike[place.token] = start[: len(begins)] == begins[: len(start)]
+            if not alike[place.token]:
                 continue
-        after = segment.after(place, AHEAD).tolist()
-        after = after[: after.index(segment.wall)] if segment.wall in after else after
+        after, wall = place.segment.after(place.at, AHEAD).tolist(), place.segment.wall
+        after = after[: after.index(wall)] if wall in after else after
         at = next((i for i, t in enumerate(after) if b"\n" in vocabulary.bytes[t]), len(after))
         if at == len(after) == AHEAD:
             continue  # too long to be seen whole
@@ -107,7 +107,7 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
         follows = 0
         while follows < min(len(next_line), len(folded)) and next_line[follows] == folded[follows]:
             follows += 1
-        yield text, shared, near, follows
+        yield text, place, follows
         kept += 1
         if kept >= KEPT:
             return

@@ -11,7 +11,8 @@ from engine.memory.proposal import IN_WORKSPACE, Proposal, behind_match
 class Match:
     """The longest match of what is known: how many tokens agree, how often, and what followed.
 
-    `agrees` is the part of the places' weight behind which the text after the hole follows, too.
+    `agrees` is the part of the places' weight behind which the text after the hole follows, too; `beside` the part that
+    stands so near to the cursor that the denoiser sees it.
     `chances` is a distribution over the tokens that followed, nearer files counting for more; `ahead` are the tokens
     after the best place (nearest, and the one that agrees with what follows the hole), a draft for the sampler.
     """
@@ -20,6 +21,7 @@ class Match:
     count: int = 0
     near: int = 2  # 0 this file, 1 its folder, 2 the workspace
     agrees: float = 0.0
+    beside: float = 0.0
     chances: dict[int, float] = field(default_factory=dict)
     ahead: list[int] = field(default_factory=list)
 
@@ -36,6 +38,11 @@ class Match:
     def proposal(self) -> Proposal:
         """`ahead` as a draft."""
         return behind_match(self.ahead, self.length, IN_WORKSPACE)
+
+    @property
+    def likeliest(self) -> int:
+        """The token of the largest chance; there must be one."""
+        return max(self.chances, key=lambda token: self.chances[token])
 
     @property
     def share(self) -> float:

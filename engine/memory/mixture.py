@@ -2,39 +2,50 @@
 
 After nested cache models (Hellendoorn and Devanbu 2017) and infini-gram (arXiv 2401.17377), with a fitted trust:
 a logistic function of how long the match is, how often it was seen, how much its places agree, how near they are,
-whether they go on to what follows the hole, and how unsure the denoiser is. `remask bench memory --fit` fits it on dev
-packages and prints these numbers.
+whether the denoiser sees them anyway, whether they go on to what follows the hole, how unsure the denoiser is, and how
+much likelier than the memory's best token it finds another. `remask bench memory --fit` fits it on dev packages and
+prints these numbers.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from engine.memory.match import Match
 
-FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees")
-WEIGHTS: tuple[float, ...] = (-7.20, 0.59, 0.02, 0.35, 2.83, 0.75, 0.25, 0.69, 1.53)
+FEATURES = ("bias", "length", "long", "count", "share", "doubt", "this_file", "folder", "agrees", "beside", "regret")
+WEIGHTS: tuple[float, ...] = (-5.02, 0.40, 0.17, 0.16, 2.90, 0.35, 1.13, 0.97, 0.97, -2.85, -0.29)
 
 
-def features(match: Match, doubt: float) -> tuple[float, ...]:
-    """What trust depends on, in the order of `FEATURES`; `doubt` is -log p of the denoiser's best token, in nats."""
+class Opinion(NamedTuple):
+    """The denoiser's, in nats: -log p of its best token, and how much less likely it finds the memory's likeliest."""
+
+    doubt: float
+    regret: float
+
+
+def features(match: Match, opinion: Opinion) -> tuple[float, ...]:
+    """What trust depends on, in the order of `FEATURES`."""
     return (
         1.0,
         math.log2(1 + match.length),
         float(match.length >= 8),
         math.log1p(match.count),
         match.share,
-        min(doubt, 6.0),
+        min(opinion.doubt, 6.0),
         float(match.near == 0),
         float(match.near == 1),
         match.agrees,
+        match.beside,
+        min(opinion.regret, 8.0),
     )
 
 
-def trust(match: Match, doubt: float) -> float:
+def trust(match: Match, opinion: Opinion) -> float:
     """The memory's part of the mixture, 0 to 1."""
-    z = sum(w * x for w, x in zip(WEIGHTS, features(match, doubt), strict=True))
+    z = sum(w * x for w, x in zip(WEIGHTS, features(match, opinion), strict=True))
     return 1.0 / (1.0 + math.exp(-z))
 
 
@@ -46,9 +57,9 @@ class Mixture:
     part: float = 0.0
 
     @classmethod
-    def of(cls, match: Match, doubt: float) -> Mixture:
-        """The mixture for a match and the denoiser's `doubt` (see `features`)."""
-        return cls(match, trust(match, doubt)) if match.chances else cls()
+    def of(cls, match: Match, opinion: Opinion) -> Mixture:
+        """The mixture for a match that has something to say, and what the denoiser thinks there."""
+        return cls(match, trust(match, opinion))
 
     def logprob(self, logprob: float, *tokens: int) -> float:
         """The log-probability of any of `tokens`, to which the denoiser alone gives `logprob`."""

@@ -13,6 +13,7 @@ from engine.denoiser import Denoiser
 from engine.errors import CancelledError
 from engine.memory import as_sure
 from engine.sampler import Task
+from engine.scoring import Scorer
 from engine.verified import DraftPolicy, VerifiedSampler
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
@@ -80,6 +81,22 @@ def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabular
     misled = sampler.run(denoiser.new_cache(), bad)
     assert plain.tokens == helped.tokens == misled.tokens
     assert helped.steps < plain.steps / 2
+
+
+@pytest.mark.parametrize("agreeing", [0, 2, 6])
+def test_the_pass_that_read_remembered_lines_is_the_first_that_verifies(
+    denoiser, vocabulary, windows, greedy, agreeing
+):
+    sampler, scorer = VerifiedSampler(denoiser, vocabulary, Drafting(0)), Scorer(denoiser, vocabulary)
+    for window, expected in zip(windows, greedy, strict=True):
+        first = expected[:agreeing] + [t + 1 for t in expected[agreeing : agreeing + 3]]
+        cache = denoiser.new_cache()
+        readings = scorer.read(cache, window.ids, [first, expected[4:], first[::-1]], CancelToken())
+        assert (readings.steps, readings.opening.drafts) == (1, first)
+        helped = sampler.run(cache, Task(window.ids, max_tokens=16, opening=readings.opening))
+        plain = sampler.run(denoiser.new_cache(), Task(window.ids, max_tokens=16))
+        assert helped.tokens == plain.tokens
+        assert helped.steps == plain.steps - min(agreeing + 1, len(expected)), "and what it verified is not done again"
 
 
 @pytest.mark.parametrize("name", ["verified", "denoise"])

@@ -103,6 +103,22 @@ def test_a_place_where_the_suffix_follows_at_once_votes_for_the_end(memory):
     assert max(match.chances, key=lambda t: match.chances[t]) == END
 
 
+@pytest.mark.parametrize(("lines", "seen"), [(3, 1.0), (400, 0.0)])
+@pytest.mark.parametrize("above", [True, False])
+def test_what_the_denoiser_sees_for_itself_is_told(memory, lines, seen, above):
+    between = "\n" + "unrelated_line(of, code)\n" * lines
+    prefix, suffix = (LEDGER + between + CALL, "\n") if above else (CALL, between + LEDGER)
+    match = memory.view("python", "shop/edited.py", prefix, suffix, END).match(memory.vocabulary.encode(CALL))
+    assert memory.vocabulary.decode(match.ahead).startswith("append_quarterly_figures")
+    assert match.beside == seen
+
+
+def test_another_files_places_are_none_that_the_denoiser_sees(memory):
+    memory.remember("shop/ledger.py", LEDGER)
+    match = memory.view("python", "shop/edited.py", CALL, "\n", END).match(memory.vocabulary.encode(CALL))
+    assert (match.near, match.beside) == (1, 0.0)
+
+
 def test_many_files_are_merged_and_every_one_is_still_found(memory):
     for i in range(80):
         memory.remember(f"pkg/m{i}.py", f"def unique_{i}_start(alpha_{i}):\n    return handle_{i}_finish(alpha_{i})\n")
