@@ -26,8 +26,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--accumulate", type=int, help="micro-batches a step")
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--save-every", type=float, default=10.0, metavar="MINUTES", help="default 10")
+    parser.add_argument(
+        "--state-every",
+        type=float,
+        metavar="MINUTES",
+        help="the large state to go on from, at the first save after so many; default at each",
+    )
     parser.add_argument("--watch", type=float, metavar="SECONDS", help="look for new shards so often; default never")
     parser.add_argument("--seed", type=int, default=0)
+    parser.set_defaults(deadline=None)
 
 
 def run(args: argparse.Namespace) -> int:

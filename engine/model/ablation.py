@@ -25,9 +25,14 @@ from engine.model import shards, speed
 from engine.model.batches import Batches
 from engine.model.evaluation.report import write_json
 from engine.model.noise import Mix
+from engine.model.objective import KINDS
+from engine.model.progress import describe, say
+from engine.model.recipe import Recipe
 from engine.model.run_folder import RunFolder
 from engine.model.samples import Sampler
-from engine.model.training import KINDS, Recipe, Totals, Trainer, describe, dev_batches, say
+from engine.model.totals import Totals
+from engine.model.trainer import Trainer
+from engine.model.training import dev_batches
 from engine.vocabulary import Vocabulary
 
 

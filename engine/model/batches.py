@@ -5,10 +5,12 @@ Batch number j is a function of the seed and j alone, so that a resumed run sees
 
 from __future__ import annotations
 
-import copy
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -33,7 +35,7 @@ class Batch:
 
     `ids`, `positions` (B, T+N); `limits`, `blocks` (B, N) give the mask; `clean_rows` (C,) index B×T hidden states,
     `noised_rows` (R,) index B×N; both have targets, weights and kinds; `source` (R,) is the entry of `clean_rows` with
-    the same target, or -1.
+    the same target, or -1, and ascends; before entry c of `clean_rows` come `edges[c]` of them.
     """
 
     ids: Tensor
@@ -50,7 +52,18 @@ class Batch:
     noised_weights: Tensor
     noised_kinds: Tensor
     source: Tensor
+    edges: npt.NDArray[np.int64]  # (C+1,) not a tensor: it steers the host, which must not ask the device for it
     end: int  # the id of `<end>`
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Arrays for tensors: what a process sends then goes through its pipe, and needs no shared memory."""
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return {n: v.numpy() if isinstance(v, Tensor) else v for n, v in fields.items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            array = isinstance(value, np.ndarray) and name != "edges"
+            setattr(self, name, torch.from_numpy(value) if array else value)
 
     @property
     def count(self) -> int:
@@ -64,11 +77,16 @@ class Batch:
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
-        moved = copy.copy(self)
-        for name in self.__slots__:
-            if isinstance(value := getattr(self, name), Tensor):
-                setattr(moved, name, value.to(device, non_blocking=True))
-        return moved
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Batch:
+        """The same batch in memory that a GPU can read by itself; a data loader asks for it by this name."""
+        return self._each(lambda tensor: tensor.pin_memory())
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        changed: dict[str, Any] = {n: change(v) for n, v in fields.items() if isinstance(v, Tensor)}
+        return replace(self, **changed)
 
     def sees(self) -> Tensor:
         """Which of T+N rows each noised row sees: bool (B, N, T+N)."""
@@ -172,5 +190,6 @@ class Batches:
             noised_weights=pick("noised_weights", noised_rows),
             noised_kinds=pick("noised_kinds", noised_rows),
             source=torch.from_numpy(source),
+            edges=np.searchsorted(source, np.arange(len(clean_rows) + 1)),
             end=self.reserved.end,
         )

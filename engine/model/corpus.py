@@ -14,13 +14,14 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from engine.model import dedup, fetch, filters, manifest, shards, spans
+from engine.model.corpus_report import REPORT
 from engine.model.manifest import CorpusError, Package
 from engine.vocabulary import Vocabulary
 
@@ -43,7 +44,8 @@ class Progress(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a build made: tokens and files by (split, language), files dropped by reason, packages refused and why."""
+    """What a build made: tokens and files by (split, language), files dropped by reason, why packages were refused, by
+    their keys."""
 
     tokens: dict[str, int]
     files: dict[str, int]
@@ -78,7 +80,7 @@ def build(
                 target = out / "packages" / f"{package.key}-{digest}-{code_version()}.npz"
                 reading[readers.submit(_read, package, future.result(), target)] = package
             except CorpusError as problem:
-                refused[package.name] = str(problem)
+                refused[package.key] = str(problem)
                 tell("fetch", len(reading) + len(refused), len(packages), str(problem))
             else:
                 tell("fetch", len(reading) + len(refused), len(packages), package.name)
@@ -87,8 +89,8 @@ def build(
             try:
                 results[package.key] = job.result()
             except CorpusError as problem:
-                refused[package.name] = str(problem)
-            tell("read", done, len(reading), refused.get(package.name, package.name))
+                refused[package.key] = str(problem)
+            tell("read", done, len(reading), refused.get(package.key, package.name))
     finally:
         fetchers.shutdown(cancel_futures=True)
         readers.shutdown(cancel_futures=True)
@@ -204,8 +206,7 @@ def _merge(
 ) -> Report:
     seen = dedup.Seen()
     dropped: Counter[str] = Counter()
-    kept: dict[tuple[str, str], list[shards.Piece]] = {}
-    versions = {p.name: p.version for p in packages}
+    kept: dict[tuple[str, str], list[tuple[Package, shards.Piece]]] = {}
     usable = [p for p in packages if p.key in results]
     # Dev first: what resembles a held-out file is then dropped from training, not the other way round.
     usable.sort(key=lambda p: (p.split != "dev", p.registry, p.name.lower()))
@@ -221,7 +222,7 @@ def _merge(
             elif not seen.add(file.sketch):
                 dropped["duplicate"] += 1
             else:
-                kept.setdefault((package.split, file.language), []).append(file.piece)
+                kept.setdefault((package.split, file.language), []).append((package, file.piece))
                 size += len(file.piece.tokens)
         tell("merge", n + 1, len(usable), package.name)
     for stale in [*out.glob("train-*"), *out.glob("dev-*")]:
@@ -232,26 +233,24 @@ def _merge(
     for (split, language), pieces in sorted(kept.items()):
         order = np.random.default_rng([seed, zlib.crc32(f"{split}-{language}".encode())]).permutation(len(pieces))
         pieces = [pieces[int(i)] for i in order]
-        tokens[f"{split} {language}"] = sum(len(p.tokens) for p in pieces)
+        tokens[f"{split} {language}"] = sum(len(p.tokens) for _, p in pieces)
         counts[f"{split} {language}"] = len(pieces)
         if split == "dev":
-            dev += _dev_lines(pieces, language, versions, vocabulary)
-        shards.write(out, split, language, pieces, digest)
+            dev += _dev_lines(pieces, language, vocabulary)
+        shards.write(out, split, language, [p for _, p in pieces], digest)
     scratch = out / "dev.jsonl.part"
     scratch.write_text("".join(dev), encoding="utf-8")
     os.replace(scratch, out / "dev.jsonl")
     report = Report(tokens, counts, dict(dropped.most_common()), refused)
-    lines = {"tokens": tokens, "files": counts, "dropped": report.dropped, "refused": refused, "seed": seed}
-    (out / "report.json").write_text(json.dumps(lines, indent=1), encoding="utf-8")
+    lines = {"manifest": manifest.digest(packages), "seed": seed} | asdict(report)
+    (out / REPORT).write_text(json.dumps(lines, indent=1), encoding="utf-8")
     return report
 
 
-def _dev_lines(
-    pieces: list[shards.Piece], language: str, versions: dict[str, str], vocabulary: Vocabulary
-) -> Iterator[str]:
-    for p in pieces:
+def _dev_lines(pieces: list[tuple[Package, shards.Piece]], language: str, vocabulary: Vocabulary) -> Iterator[str]:
+    for package, p in pieces:
         text = vocabulary.decode_bytes(p.tokens.tolist()).decode()
-        row = {"package": p.package, "version": versions[p.package], "language": language, "path": p.path, "text": text}
+        row = {"package": p.package, "version": package.version, "language": language, "path": p.path, "text": text}
         yield json.dumps(row, ensure_ascii=False) + "\n"
 
 

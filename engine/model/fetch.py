@@ -14,6 +14,7 @@ import sys
 import sysconfig
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,8 @@ WHEEL_TAGS = ("any", "manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinu
 OLDER_TAGS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_5_x86_64", "manylinux1_x86_64")
 PYTHONS = ("3.13", "3.14.9", "3.12", "3.11")  # newest that most wheels are built for, then the others
 TIMEOUT = 600
+# What an archive raises that was cut short or changed on its way.
+DAMAGE = (OSError, EOFError, zlib.error, zipfile.BadZipFile, tarfile.TarError)
 
 
 class PackageRefusedError(CorpusError):
@@ -112,7 +115,7 @@ def stated_licence(package: Package, path: Path | None) -> str:
             raw = json.loads(file.read()) if file else {}
         licence = raw.get("license") or raw.get("licenses") or ""
         return licence if isinstance(licence, str) else json.dumps(licence)
-    except (StopIteration, OSError, ValueError, zipfile.BadZipFile, tarfile.TarError) as damage:
+    except (StopIteration, ValueError, *DAMAGE) as damage:
         raise PackageRefusedError(f"{path.name} is damaged ({damage!r}): delete it and run the command again") from None
 
 
@@ -126,7 +129,7 @@ def sources(path: Path | None, suffixes: tuple[str, ...]) -> Iterator[tuple[str,
                 for info in sorted(z.infolist(), key=lambda i: i.filename):
                     if info.filename.endswith(suffixes) and info.file_size <= 1 << 20:
                         yield info.filename, z.read(info)
-        except (OSError, zipfile.BadZipFile) as damage:
+        except DAMAGE as damage:
             raise PackageRefusedError(f"{path.name} is damaged ({damage}): delete it and run again") from None
     else:
         found = {}
@@ -137,7 +140,7 @@ def sources(path: Path | None, suffixes: tuple[str, ...]) -> Iterator[tuple[str,
                         file = t.extractfile(member)
                         if file is not None:
                             found[member.name.split("/", 1)[-1]] = file.read()
-        except (OSError, tarfile.TarError, EOFError) as damage:
+        except DAMAGE as damage:
             raise PackageRefusedError(f"{path.name} is damaged ({damage}): delete it and run again") from None
         yield from sorted(found.items())
 

@@ -6,8 +6,10 @@ states, or the package is refused.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, cast
@@ -102,6 +104,12 @@ def _package(entry: object, path: Path) -> Package:
         cast(Split, entry["split"]),
         entry["why"],
     )
+
+
+def digest(packages: Iterable[Package]) -> str:
+    """Twelve hex digits that change with the packages, their versions and what is held out."""
+    lines = sorted(f"{p.key} {p.split}" for p in packages)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def confirms(package: Package, stated: str) -> str | None:

@@ -19,21 +19,21 @@ from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batch
 
 SOFT = 0.4  # s, the share of the clean distribution in a noised row's target
 GOING_ON = "going on"
+KINDS = (*CLEAN_KINDS, GOING_ON, *NOISED_KINDS)
 
 
 @dataclass(slots=True)
 class Losses:
-    """`total` carries the gradient; `sums` and `counts` are nats and rows by kind, `right` the rows whose best token
-    is the true one.
+    """`total` carries the gradient; `by_kind` (3, kinds) has nats, rows, and the rows whose best token is the true one.
+
+    Both stay on the device, and a step reads them once: to ask for a number is to wait until all before it is done.
 
     Kind `going on` is `middle` given that the middle does not end there: tokens and ends are learnt at different
     speeds, and the loss of one hides that of the other.
     """
 
     total: Tensor
-    sums: dict[str, float]
-    counts: dict[str, int]
-    right: dict[str, int]
+    by_kind: Tensor
 
 
 class _Head(torch.autograd.Function):
@@ -58,8 +58,7 @@ class _Head(torch.autograd.Function):
         noised_part = _Part(
             noised, batch.noised_targets, batch.noised_weights * scale, matrix, by_logits[len(clean) :], batch.end
         )
-        starts = torch.arange(0, len(clean) + chunk, chunk, device=clean.device)
-        edges = torch.searchsorted(batch.source.contiguous(), starts).tolist()
+        edges = [int(batch.edges[min(start, len(clean))]) for start in range(0, len(clean) + chunk, chunk)]
         # Rows past the end of the middle have no clean row to learn from.
         for first in range(0, edges[0], chunk):
             noised_part.rows(slice(first, min(first + chunk, edges[0])), None, 0.0)
@@ -129,21 +128,14 @@ def losses(model: Transformer, batch: Batch, scale: float, soft: float = SOFT, c
     noised = hidden[:, batch.clean :].reshape(-1, width)[batch.noised_rows]
     total, *rest = _Head.apply(clean, noised, model.head, batch, soft, scale, chunk)
     clean_nats, noised_nats, clean_hits, noised_hits, ends = rest
-    sums: dict[str, float] = {}
-    counts: dict[str, int] = {}
-    right: dict[str, int] = {}
-    for names, kinds, nats, hits in (
-        (CLEAN_KINDS, batch.clean_kinds, clean_nats, clean_hits),
-        (NOISED_KINDS, batch.noised_kinds, noised_nats, noised_hits),
+    by_kind = torch.zeros(3, len(KINDS), device=hidden.device)
+    for first, kinds, nats, hits in (
+        (0, batch.clean_kinds, clean_nats, clean_hits),
+        (KINDS.index(NOISED_KINDS[0]), batch.noised_kinds, noised_nats, noised_hits),
     ):
-        size = len(names)
-        by_kind = torch.zeros(size, device=nats.device).index_add_(0, kinds, nats)
-        hit = torch.bincount(kinds[hits], minlength=size)
-        rows = torch.bincount(kinds, minlength=size)
-        sums |= dict(zip(names, by_kind.tolist(), strict=True))
-        counts |= dict(zip(names, rows.tolist(), strict=True))
-        right |= dict(zip(names, hit.tolist(), strict=True))
-    middle = batch.clean_kinds == CLEAN_KINDS.index("middle")
-    going_on = clean_nats[middle] + torch.log1p(-ends[middle].clamp(max=1 - 1e-6))
-    sums[GOING_ON], counts[GOING_ON], right[GOING_ON] = float(going_on.sum()), counts["middle"], right["middle"]
-    return Losses(total, sums, counts, right)
+        by_kind.index_add_(1, kinds + first, torch.stack([nats, torch.ones_like(nats), hits.float()]))
+    middle, going_on = KINDS.index("middle"), KINDS.index(GOING_ON)
+    given = clean_nats + torch.log1p(-ends.clamp(max=1 - 1e-6))
+    by_kind[0, going_on] = torch.where(batch.clean_kinds == middle, given, 0.0).sum()
+    by_kind[1:, going_on] = by_kind[1:, middle]
+    return Losses(total, by_kind)

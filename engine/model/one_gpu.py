@@ -2,9 +2,10 @@
 
     python -m engine.model.one_gpu pack OUT [--corpus FOLDER] [--model FOLDER]      here: numbered folders to carry over
     python -m engine.model.one_gpu receive PARCEL HOME                              there, for each folder that arrived
-    python -m engine.model.one_gpu train HOME --minutes 20                          there: detaches, returns at once
+    python -m engine.model.one_gpu train HOME --minutes 17                          there: detaches after a first step
+    python -m engine.model.one_gpu wait HOME --minutes 9                            there, so that the card stays ours
     python -m engine.model.one_gpu status HOME                                      there
-    python -m engine.model.one_gpu bring HOME OUT --from-piece 0 --pieces 4         there: pieces of the last weights
+    python -m engine.model.one_gpu bring HOME OUT --from-piece 0 --pieces 5         there: pieces of the last weights
     python -m engine.model.one_gpu assemble PARCEL OUT                              here: a model folder again
 
 The other machine needs Python, torch, numpy, safetensors and tokenizers only: `pack` sends the code that trains along.
@@ -17,7 +18,6 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
-import subprocess
 import sys
 import time
 import zipfile
@@ -28,10 +28,11 @@ from safetensors.numpy import save_file
 
 from engine.checkpoint import Checkpoint
 from engine.errors import RemaskError
-from engine.model import parcels
+from engine.model import corpus_report, one_gpu_run, parcels, shards
 
-PARCEL = 58_000_000  # bytes a transfer
-PIECE = 14_000_000  # bytes a file
+PARCEL = 50_000_000  # bytes a transfer, beside which the tracked files travel
+PIECE = 12_400_000  # bytes a file: four fill a parcel, five come back at once
+SMALL = 2_000_000  # files below travel back in one
 ROOT = Path(__file__).parent.parent.parent
 # What training imports; none of it needs the runtime, the grammars or the terminal's libraries.
 CODE = (
@@ -43,8 +44,9 @@ CODE = (
     *(
         f"engine/model/{name}.py"
         for name in (
-            "architecture attention batches curve cuts damage manifest noise objective one_gpu parcels "
-            "run_folder samples shards speed training"
+            "architecture attention batches corpus_report curve cuts damage loader manifest noise objective one_gpu "
+            "one_gpu_run parcels processes progress recipe run_folder samples shards speed spelling totals trainer "
+            "training"
         ).split()
     ),
 )
@@ -57,15 +59,12 @@ def contents(model: Path, corpus: Path) -> Iterator[tuple[Path, str]]:
     for path in sorted(model.iterdir()):
         if path.suffix in (".json", ".safetensors"):
             yield path, f"base/{path.name}"
-    shards = sorted(corpus.glob("train-*-[0-9][0-9][0-9].json"))
-    if not shards:
-        raise RemaskError(f"no train shards in {corpus}: build them with `remask model corpus --out {corpus}`")
-    # Languages take turns, so that the first shards are a fair sample of all.
-    shards.sort(key=lambda p: (p.stem.rsplit("-", 1)[1], p.stem))
-    dev = sorted(corpus.glob("dev-*-[0-9][0-9][0-9].json"))
-    for about in [*shards[:1], *dev, *shards[1:]]:
+    # Held-out files first: a run that begins without them never measures. Then languages take turns, Python before the
+    # others, so that the first shards are a fair sample of all.
+    train = sorted(shards.read(corpus), key=lambda s: (s.name.rsplit("-", 1)[1], s.language != "python", s.name))
+    for shard in [*corpus_report.held_out(corpus), *train]:
         for suffix in (".bin", ".spans.npy", ".json"):
-            yield corpus / (about.stem + suffix), f"corpus/{about.stem}{suffix}"
+            yield corpus / (shard.name + suffix), f"corpus/{shard.name}{suffix}"
 
 
 def shrink(checkpoint: Checkpoint, out: Path) -> None:
@@ -102,48 +101,6 @@ def pack(out: Path, corpus: Path, model: Path) -> list[Path]:
     return folders
 
 
-def train(home: Path, minutes: float, extra: list[str]) -> int:
-    """Start training detached in `home`; returns the process id. A run that is at work already is an error."""
-    if not (home / "base" / "config.json").is_file() or not list((home / "corpus").glob("train-*.json")):
-        raise RemaskError(f"{home} has no base weights or no shard yet: receive more parcels first")
-    command = [sys.executable, "-m", "engine.model.one_gpu", "work", str(home), "--minutes", str(minutes), *extra]
-    with (home / "out.txt").open("ab") as log:
-        child = subprocess.Popen(
-            command, cwd=home, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    for _ in range(40):  # a mistake shows in the first seconds: say it now, not at the next call
-        time.sleep(0.25)
-        if child.poll() is not None:
-            break
-        if (home / "run" / "pid").is_file():
-            return child.pid
-    if child.poll() is not None and child.returncode:
-        raise RemaskError(f"training did not start: {_tail(home / 'out.txt')}")
-    return child.pid
-
-
-def work(home: Path, args: argparse.Namespace) -> int:
-    """Train in this process until the time is used up."""
-    from engine.model.training import train_command
-
-    return train_command(
-        argparse.Namespace(
-            run=home / "run",
-            corpus=home / "corpus",
-            start=home / "base",
-            minutes=args.minutes,
-            steps=args.steps,
-            rate=args.rate,
-            positions=args.positions,
-            accumulate=args.accumulate,
-            device=args.device,
-            save_every=args.save_every,
-            seed=0,
-            watch=20.0,
-        )
-    )
-
-
 def bring(home: Path, out: Path, first: int, count: int) -> tuple[int, int]:
     """Copy `count` pieces of the last weights, from number `first` on, to `out`: (copied, pieces there are).
 
@@ -152,20 +109,14 @@ def bring(home: Path, out: Path, first: int, count: int) -> tuple[int, int]:
     """
     cut = home / "pieces"
     if first == 0 or not cut.is_dir():
-        if not (home / "run" / "model" / "config.json").is_file():
-            raise RemaskError(f"nothing is saved in {home / 'run'} yet: {_tail(home / 'out.txt')}")
         shutil.rmtree(cut, ignore_errors=True)
         shutil.rmtree(home / "export", ignore_errors=True)
-        # A save may replace the model while it is read: read a link of our own.
-        snapshot = home / "snapshot"
-        shutil.rmtree(snapshot, ignore_errors=True)
-        shutil.copytree(home / "run" / "model", snapshot, copy_function=os.link)
-        shrink(Checkpoint(snapshot), home / "export")
+        shrink(Checkpoint(_snapshot(home)), home / "export")
         shutil.copyfile(home / "run" / "log.jsonl", home / "export" / "log.jsonl")
         parcels.send([(p, p.name) for p in sorted((home / "export").iterdir())], cut, PIECE)
     pieces = sorted(cut.iterdir(), key=lambda p: (not p.name.endswith(parcels.INDEX), p.name))
-    small = [p for p in pieces if p.stat().st_size < 100_000]
-    large = [p for p in pieces if p.stat().st_size >= 100_000]
+    small = [p for p in pieces if p.stat().st_size < SMALL]
+    large = [p for p in pieces if p.stat().st_size >= SMALL]
     out.mkdir(parents=True, exist_ok=True)
     wanted = large[first : first + count]
     if first == 0 and small:
@@ -176,6 +127,20 @@ def bring(home: Path, out: Path, first: int, count: int) -> tuple[int, int]:
     for piece in wanted:
         shutil.copyfile(piece, out / piece.name)
     return len(wanted), len(large)
+
+
+def _snapshot(home: Path) -> Path:
+    """Links of our own to the files of the last model: a save may replace it while it is read."""
+    snapshot = home / "snapshot"
+    for again in (True, False):
+        shutil.rmtree(snapshot, ignore_errors=True)
+        try:
+            shutil.copytree(home / "run" / "model", snapshot, copy_function=os.link)
+            return snapshot
+        except (OSError, shutil.Error):
+            if again:
+                time.sleep(1.0)  # between two renames of a save there is none
+    raise RemaskError(f"nothing is saved in {home / 'run'} yet: {one_gpu_run.tail(home)}")
 
 
 def assemble(parcel: Path, out: Path) -> list[str]:
@@ -192,64 +157,87 @@ def assemble(parcel: Path, out: Path) -> list[str]:
     return sorted(p.name for p in out.iterdir())
 
 
-def _tail(path: Path, lines: int = 5) -> str:
-    try:
-        return " | ".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])
-    except OSError:
-        return "no output yet"
-
-
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; exit codes as `remask`."""
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m engine.model.one_gpu", description=__doc__.split("\n", 1)[0])
     commands = parser.add_subparsers(dest="command", required=True)
     sub = commands.add_parser("pack", help="write the parcels to carry over")
     sub.add_argument("out", type=Path)
     sub.add_argument("--corpus", type=Path, default=Path("corpus"))
     sub.add_argument("--model", type=Path, default=ROOT / "engine" / "weights")
+    sub.add_argument("--anyway", action="store_true", help="a corpus that is not what the packaged manifest gives, too")
     sub = commands.add_parser("receive", help="take over a parcel that arrived")
     sub.add_argument("parcel", type=Path)
     sub.add_argument("home", type=Path)
-    for name, text in (("train", "start training, detached"), ("work", "train in this process")):
-        sub = commands.add_parser(name, help=text)
-        sub.add_argument("home", type=Path)
-        sub.add_argument("--minutes", type=float, default=20.0)
-        sub.add_argument("--steps", type=int)
-        sub.add_argument("--rate", type=float)
-        sub.add_argument("--positions", type=int)
-        sub.add_argument("--accumulate", type=int)
-        sub.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
-        sub.add_argument("--save-every", type=float, default=2.5)
+    texts = {
+        "train": "start training, detached; returns after the first step",
+        "work": "train here, again after a failure",
+        "attempt": "train here once",
+    }
+    for name, text in texts.items():
+        _run_arguments(commands.add_parser(name, help=text))
+    sub = commands.add_parser("wait", help="return when the time is up or the run has ended")
+    sub.add_argument("home", type=Path)
+    sub.add_argument("--minutes", type=float, default=9.0)
     sub = commands.add_parser("status", help="the last lines of the run")
     sub.add_argument("home", type=Path)
     sub = commands.add_parser("bring", help="pieces of the last weights, for the way back")
     sub.add_argument("home", type=Path)
     sub.add_argument("out", type=Path)
     sub.add_argument("--from-piece", type=int, default=0)
-    sub.add_argument("--pieces", type=int, default=4)
+    sub.add_argument("--pieces", type=int, default=5)
     sub = commands.add_parser("assemble", help="a model folder from the pieces that came back")
     sub.add_argument("parcel", type=Path)
     sub.add_argument("out", type=Path)
-    arguments = sys.argv[1:] if argv is None else argv
-    args = parser.parse_args(arguments)
+    return parser
+
+
+def _run_arguments(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("home", type=lambda word: Path(word).resolve())
+    sub.add_argument("--minutes", type=float, default=17.0)
+    sub.add_argument(
+        "--deadline", type=float, help="seconds since 1970, at which training ends whatever --minutes says"
+    )
+    sub.add_argument("--steps", type=int)
+    sub.add_argument("--rate", type=float)
+    sub.add_argument("--positions", type=int)
+    sub.add_argument("--accumulate", type=int)
+    # Named, so that a card that is not found is an error: a processor would not get anywhere in the time.
+    sub.add_argument("--device", default="cuda", choices=["auto", "cpu", "cuda"])
+    sub.add_argument("--save-every", type=float, default=2.5)
+    sub.add_argument("--state-every", type=float, default=10.0)
+
+
+def _pack(args: argparse.Namespace) -> None:
+    if (missing := corpus_report.what_is_missing(args.corpus)) is not None and not args.anyway:
+        raise RemaskError(f"{missing}: build it with `remask model corpus`, or pack it with --anyway")
+    for folder in pack(args.out, args.corpus, args.model):
+        size = sum(p.stat().st_size for p in folder.iterdir())
+        print(f"{folder}  {size / 1e6:.1f} MB in {len(list(folder.iterdir()))} files")
+    for name, count in corpus_report.tokens(args.corpus).items():
+        print(f"{name:>18}  {count / 1e6:7.2f} M tokens")
+    if refused := corpus_report.left_out(args.corpus):
+        print(f"left out of the corpus when it was built: {', '.join(refused)}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; exit codes as `remask`."""
+    args = _parser().parse_args(argv)
     try:
         if args.command == "pack":
-            for folder in pack(args.out, args.corpus, args.model):
-                size = sum(p.stat().st_size for p in folder.iterdir())
-                print(f"{folder}  {size / 1e6:.1f} MB in {len(list(folder.iterdir()))} files")
+            _pack(args)
         elif args.command == "receive":
             appeared, waiting = parcels.receive(args.parcel, args.home)
             print(f"arrived: {len(appeared)} files; still in pieces: {', '.join(waiting) or 'none'}")
         elif args.command == "train":
-            given = next(n for n, word in enumerate(arguments) if n and Path(word) == args.home)
-            extra = arguments[1:given] + arguments[given + 1 :]
-            print(
-                f"training as process {train(args.home.resolve(), args.minutes, extra)}; log in {args.home / 'out.txt'}"
-            )
+            print(one_gpu_run.train(args.home, args))
         elif args.command == "work":
-            return work(args.home, args)
+            return one_gpu_run.supervise(args.home, args)
+        elif args.command == "attempt":
+            return one_gpu_run.attempt(args.home, args)
+        elif args.command == "wait":
+            print(one_gpu_run.wait(args.home, args.minutes))
         elif args.command == "status":
-            print(_tail(args.home / "out.txt", 12).replace(" | ", "\n"))
+            print(one_gpu_run.tail(args.home, 12))
         elif args.command == "bring":
             copied, there = bring(args.home, args.out, args.from_piece, args.pieces)
             print(f"{copied} pieces from number {args.from_piece} on, of {there}")

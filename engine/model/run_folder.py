@@ -22,6 +22,7 @@ from safetensors.numpy import save_file
 from engine.checkpoint import Checkpoint
 from engine.errors import RemaskError
 from engine.model.architecture import to_tensors
+from engine.model.processes import alive
 
 
 class RunError(RemaskError):
@@ -48,12 +49,9 @@ class RunFolder:
         pid_file = self.folder / "pid"
         try:
             other = int(pid_file.read_text())
-            os.kill(other, 0)
-        except PermissionError:
-            pass  # it lives, and is another user's
         except (OSError, ValueError):
             other = 0
-        if other and other != os.getpid():
+        if other > 0 and other != os.getpid() and alive(other):
             raise RunError(f"process {other} is training in {self.folder}: stop it first (kill -INT {other})")
         pid_file.write_text(str(os.getpid()))
 

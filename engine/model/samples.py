@@ -19,6 +19,7 @@ from engine.model import cuts
 from engine.model.damage import damage
 from engine.model.manifest import CorpusError
 from engine.model.shards import Shard
+from engine.model.spelling import Spelling
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
@@ -28,7 +29,7 @@ UNHEALED = 0.05  # of completions: what is rewritten stands behind a whole token
 LONGEST_MIDDLE = 96  # tokens
 LONGEST_REPAIR = 320  # of a repair's sample
 HEALED = 6  # tokens that healing adds to a middle, at most in nearly all cases
-REACH = 8  # bytes of context read for each token of the window
+REACH = 6  # bytes of context read for each token of the window
 FILES_KEPT = 64
 
 
@@ -60,6 +61,7 @@ class Sampler:
     ) -> None:
         """`more` lists the shards anew every so many seconds, for a corpus that is still arriving."""
         self.vocabulary = vocabulary
+        self._spelling = Spelling(vocabulary.bytes)
         self.reserved = reserved
         self.seed = seed
         self._more = more
@@ -112,7 +114,7 @@ class Sampler:
     def _text(self, shard: Shard, file: int) -> bytes:
         key = (shard.name, file)
         if key not in self._texts:
-            self._texts[key] = self.vocabulary.decode_bytes(shard.ids(file).tolist())
+            self._texts[key] = self._spelling.bytes_of(shard.ids(file))
             if len(self._texts) > FILES_KEPT:
                 self._texts.popitem(last=False)
         self._texts.move_to_end(key)
@@ -148,19 +150,17 @@ class Sampler:
         broken: str | None,
         heal: bool,
     ) -> Sample | None:
-        reach = length * REACH
-        first = cuts.line_start(data, max(start - reach, 0))
-        before = data[first:start].decode("utf-8", "replace")
-        after = data[end : end + reach].decode("utf-8", "ignore")
         middle = data[start:end]
         own = len(self.vocabulary.encode(middle.decode("utf-8", "replace"))) + HEALED * heal + 1
         total = min(Budget().total if broken is None else 256, length - own)
         if own > LONGEST_MIDDLE or total < length // 4:
             return None
         r = self.reserved
+        after = data[end : end + suffix * REACH].decode("utf-8", "ignore")
+        room = total - min(len(self.vocabulary.encode(after)), suffix)
+        before = self._near(data, start, room)
         budget = Budget(total=total, suffix=suffix)
-        after = after if suffix else ""
-        window = WindowBuilder(self.vocabulary, r, budget).build(self._near(before, after, budget), after, broken, heal)
+        window = WindowBuilder(self.vocabulary, r, budget).build(before, after, broken, heal)
         ids = self.vocabulary.encode((window.heal + middle).decode("utf-8", "replace"))
         if len(window.ids) + len(ids) + 1 > length:
             return None
@@ -172,9 +172,9 @@ class Sampler:
             spelled, healed = spelled + len(self.vocabulary.bytes[ids[healed]]), healed + 1
         return Sample(row, len(window.ids) - 1, (opened, closed), broken is not None, healed)
 
-    def _near(self, before: str, after: str, budget: Budget) -> str:
-        """The last whole lines of `before` that a window has room for: its grid of lines would leave much empty."""
-        room = budget.total - min(len(self.vocabulary.encode(after[: budget.suffix * REACH])), budget.suffix)
+    def _near(self, data: bytes, start: int, room: int) -> str:
+        """The last whole lines before `start` that fit `room` tokens: a window's grid would leave much empty."""
+        before = data[cuts.line_start(data, max(start - room * REACH, 0)) : start].decode("utf-8", "replace")
         ids = self.vocabulary.encode(before)
         if len(ids) <= room:
             return before

@@ -124,6 +124,13 @@ def test_a_bad_dev_file_is_named_with_what_to_do(tmp_path, content, complaint):
         read_documents(path)
 
 
+def test_a_line_break_of_another_kind_inside_a_text_does_not_end_its_line(tmp_path):
+    path = tmp_path / "dev.jsonl"
+    row = {"package": "a", "version": "1", "language": "python", "path": "a.py", "text": "x = 'a\u2028b\x85c'\n"}
+    path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
+    assert [d.text for d in read_documents(path)] == [row["text"]]
+
+
 def test_an_unknown_language_is_refused_and_files_that_do_not_parse_are_left_out(dev, tmp_path):
     with pytest.raises(BadRequestError, match="klingon"):
         read_documents(dev, ["klingon"])

@@ -31,7 +31,9 @@ def read_documents(path: Path, languages: Sequence[str] = (), seed: int = 0) -> 
     `languages` keeps only those named; documents in languages without a grammar are left out.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        # JSON leaves other line breaks than this one inside a text as they are.
+        text = path.read_text(encoding="utf-8")
+        lines = text.removesuffix("\n").split("\n") if text else []
     except FileNotFoundError:
         raise BadRequestError(f"{path} does not exist: run `remask model corpus`, or name one with --dev") from None
     except (OSError, UnicodeDecodeError) as failure:

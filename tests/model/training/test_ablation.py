@@ -45,7 +45,7 @@ def test_variants_differ_in_what_they_change(tmp_path, corpus_folder, tiny, caps
 
 def test_a_change_is_weighted_by_rows_and_its_error_is_paired():
     from engine.model.ablation import Measured
-    from engine.model.training import Totals
+    from engine.model.totals import Totals
 
     def batches(*found: tuple[float, int]) -> Measured:
         made = []

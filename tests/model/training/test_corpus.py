@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -31,6 +33,14 @@ def wheel(downloads: Path, p: Package, files: dict[str, str], licence: str = "Li
         z.writestr(f"{p.name}-1.0.dist-info/METADATA", f"Name: {p.name}\nVersion: 1.0\n{licence}\n")
         for path, text in files.items():
             z.writestr(path, text)
+
+
+def tarball(path: Path, files: dict[str, str]) -> None:
+    with tarfile.open(path, "w:gz") as t:
+        for name, text in files.items():
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(text)
+            t.addfile(member, io.BytesIO(text.encode()))
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +73,8 @@ def test_a_build_splits_by_package_drops_what_is_not_wanted_and_spells_every_fil
     assert len(shard.cuts(0)) > 20
     (line,) = (tmp_path / "out" / "dev.jsonl").read_text().splitlines()
     row = json.loads(line)
+    told = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert told["manifest"] == manifest.digest([beta, alpha]) != manifest.digest([alpha])
     assert row == {"package": "beta", "version": "1.0", "language": "python", "path": "beta/lexer.py", "text": THIRD}
 
 
@@ -72,8 +84,8 @@ def test_a_licence_that_metadata_does_not_confirm_is_refused_and_the_rest_goes_o
     wheel(tmp_path / "downloads", bad, {"bad/a.py": OTHER}, "License-Expression: GPL-3.0-only")
     wheel(tmp_path / "downloads", none, {"nothing/a.py": THIRD}, "")
     report = build(tmp_path, tokenizer, [good, bad, none])
-    assert "GPL" in report.refused["bad"]
-    assert "no licence" in report.refused["nothing"]
+    assert "GPL" in report.refused[bad.key]
+    assert "no licence" in report.refused[none.key]
     assert report.files == {"train python": 1}
 
 
@@ -96,8 +108,34 @@ def test_a_damaged_archive_is_named_and_left_out(tmp_path, tokenizer):
     broken = next((tmp_path / "downloads" / "pypi" / beta.key).glob("*.whl"))
     broken.write_bytes(broken.read_bytes()[:200])
     report = build(tmp_path, tokenizer, [alpha, beta])
-    assert "damaged" in report.refused["beta"]
+    assert "damaged" in report.refused[beta.key]
     assert report.files == {"train python": 1}
+
+
+@pytest.mark.parametrize("kept", [0.05, 0.3, 0.9])
+def test_a_tarball_that_was_cut_short_is_left_out_like_any_damaged_archive(tmp_path, tokenizer, kept):
+    alpha = package("alpha")
+    wheel(tmp_path / "downloads", alpha, {"alpha/core.py": CODE})
+    short = Package("short", "1.0.0", "MIT", "npm", "train", "a test")
+    path = tmp_path / "downloads" / "npm" / short.key / "short-1.0.0.tgz"
+    path.parent.mkdir(parents=True)
+    tarball(path, {"package.json": '{"license": "MIT"}', "noise.txt": str(list(range(9000))), "b.ts": "let b = 1"})
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * kept)])
+    report = build(tmp_path, tokenizer, [alpha, short])
+    assert "short-1.0.0.tgz is damaged" in report.refused[short.key]
+    assert report.files == {"train python": 1}
+
+
+def test_packages_of_one_name_in_two_registries_are_told_apart(tmp_path, tokenizer):
+    here, there = package("same", "dev"), Package("same", "2.0.0", "MIT", "npm", "dev", "a test")
+    wheel(tmp_path / "downloads", here, {"same/core.py": CODE})
+    path = tmp_path / "downloads" / "npm" / there.key / "same-2.0.0.tgz"
+    path.parent.mkdir(parents=True)
+    functions = "\n".join(f"export function f{i}(a) {{\n  return a.map((x) => x + {i});\n}}\n" for i in range(9))
+    tarball(path, {"package.json": '{"license": "MIT"}', "index.js": functions})
+    build(tmp_path, tokenizer, [here, there])
+    rows = [json.loads(line) for line in (tmp_path / "out" / "dev.jsonl").read_text().split("\n")[:-1]]
+    assert {(r["language"], r["version"]) for r in rows} == {("python", "1.0"), ("javascript", "2.0.0")}
 
 
 def test_nothing_usable_is_a_clear_error(tmp_path, tokenizer):
@@ -201,16 +239,9 @@ def test_a_package_that_has_vanished_is_reported_by_name(tmp_path, monkeypatch):
 
 
 def test_tarballs_give_their_licence_and_their_sources_in_a_fixed_order(tmp_path):
-    import io
-    import tarfile
-
     path = tmp_path / "a-1.0.0.tgz"
     files = {"package.json": '{"license": "MIT"}', "src/b.ts": "let b = 1", "src/a.ts": "let a = 1", "README.md": "#"}
-    with tarfile.open(path, "w:gz") as t:
-        for name, text in files.items():
-            member = tarfile.TarInfo(f"package/{name}")
-            member.size = len(text)
-            t.addfile(member, io.BytesIO(text.encode()))
+    tarball(path, files)
     npm = Package("a", "1.0.0", "MIT", "npm", "train", "a test")
     assert fetch.stated_licence(npm, path) == "MIT"
     assert list(fetch.sources(path, (".ts",))) == [("src/a.ts", b"let a = 1"), ("src/b.ts", b"let b = 1")]

@@ -54,9 +54,10 @@ def test_gradients_equal_those_of_the_plain_formula(tiny: Path, batch, soft: flo
 def test_the_reported_nats_are_those_of_the_true_tokens(tiny: Path, batch):
     from engine.model.architecture import from_checkpoint
     from engine.model.objective import losses
+    from engine.model.totals import Totals
 
     model = from_checkpoint(Checkpoint(tiny))
-    found = losses(model, batch, 0.01, 0.4)
+    found = Totals.read(losses(model, batch, 0.01, 0.4).by_kind)
     with torch.no_grad():
         _, first = plain_loss(model, batch, 0.4, 0.01)
     assert sum(found.sums[k] for k in ("context", "middle", "end", "repair")) == pytest.approx(
@@ -70,9 +71,10 @@ def test_what_goes_on_is_weighed_among_the_tokens_that_do_not_end_the_middle(tin
     from engine.model.architecture import from_checkpoint
     from engine.model.batches import CLEAN_KINDS
     from engine.model.objective import losses
+    from engine.model.totals import Totals
 
     model = from_checkpoint(Checkpoint(tiny))
-    found = losses(model, batch, 0.01, 0.4)
+    found = Totals.read(losses(model, batch, 0.01, 0.4).by_kind)
     middle = batch.clean_kinds == CLEAN_KINDS.index("middle")
     with torch.no_grad():
         hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)

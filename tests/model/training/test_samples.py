@@ -11,6 +11,7 @@ from engine.checkpoint import Reserved
 from engine.model import shards
 from engine.model.noise import Noiser
 from engine.model.samples import Sample, Sampler
+from engine.model.spelling import Spelling
 from engine.vocabulary import Vocabulary
 
 
@@ -75,6 +76,13 @@ def test_repairs_carry_the_damaged_text_and_ask_for_the_original(drawn, vocabula
     for s in repairs:
         broken = vocabulary.decode(s.ids[s.prefix[1] + 1 : s.middle].tolist())
         assert broken != vocabulary.decode(s.ids[s.middle + 1 : -1].tolist())
+
+
+def test_a_file_is_spelled_as_its_tokens_are(vocabulary):
+    spelling = Spelling(vocabulary.bytes)
+    for text in ("", "x", "def f(é: str) -> None:\n    return '中文'\n\n\n"):
+        ids = np.array(vocabulary.encode(text), np.uint16)
+        assert spelling.bytes_of(ids) == vocabulary.decode_bytes(ids.tolist()) == text.encode()
 
 
 def test_sample_number_i_is_the_same_in_any_order(corpus_folder, vocabulary, reserved):

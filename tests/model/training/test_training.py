@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -44,6 +45,8 @@ def arguments(run: Path, corpus: Path, model: Path, **changes: object) -> argpar
         "accumulate": 1,
         "device": "cpu",
         "save_every": 1000.0,
+        "state_every": None,
+        "deadline": None,
         "seed": 0,
         "watch": None,
     }
@@ -72,6 +75,7 @@ def test_a_run_leaves_a_model_that_loads_a_log_and_a_curve(train, tmp_path, tiny
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if "loss" in r] == [1, 2]
     assert {"middle", "end", "masked middle"} <= set(records[0]["dev"])
+    assert all(0 <= r["waited"] < 1 for r in records if "loss" in r)
     assert (tmp_path / "run" / "curve.png").read_bytes()[:4] == b"\x89PNG"
     assert not (tmp_path / "run" / "pid").exists()
 
@@ -142,8 +146,10 @@ def test_two_damaged_states_are_named_and_nothing_is_overwritten(train, tmp_path
 def test_a_run_that_goes_on_from_another_ones_weights_sees_other_samples(train, tmp_path):
     assert train("first") == 0
     assert train("second", start=tmp_path / "first" / "model") == 0
-    seeds = [torch.load(tmp_path / n / "state.pt", weights_only=True)["recipe"]["seed"] for n in ("first", "second")]
-    assert seeds == [0, 2]
+    assert train("third", start=tmp_path / "second" / "model") == 0
+    runs = ("first", "second", "third")
+    seeds = [torch.load(tmp_path / n / "state.pt", weights_only=True)["recipe"]["seed"] for n in runs]
+    assert seeds == [0, 2, 4]
 
 
 def test_a_disk_that_is_full_when_the_model_is_written_is_not_fatal(train, tmp_path, monkeypatch, capsys):
@@ -206,16 +212,18 @@ def test_a_process_of_another_user_counts_as_alive_and_one_that_has_ended_does_n
 
 
 def test_bad_settings_are_refused_before_anything_is_loaded(train):
-    with pytest.raises(BadRequestError, match="--minutes is 0"):
-        train(minutes=0.0)
+    for name, value in {"minutes": 0.0, "rate": -1e-4, "positions": -1, "accumulate": -2, "save_every": 0.0}.items():
+        with pytest.raises(BadRequestError, match=f"--{name.replace('_', '-')} is {value}"):
+            train(**{name: value})
     if not torch.cuda.is_available():
         with pytest.raises(BadRequestError, match="no CUDA device"):
             train(device="cuda")
 
 
 def test_the_rate_warms_up_holds_and_falls_with_the_time(tmp_path, tiny):
+    from engine.model.recipe import Recipe
     from engine.model.run_folder import RunFolder
-    from engine.model.training import Recipe, Trainer
+    from engine.model.trainer import Trainer
 
     trainer = Trainer(RunFolder(tmp_path), Checkpoint(tiny), Recipe(rate=1.0, warmup=10), torch.device("cpu"))
     assert trainer.set_rate(0.0) == pytest.approx(0.1)
@@ -228,8 +236,8 @@ def test_the_rate_warms_up_holds_and_falls_with_the_time(tmp_path, tiny):
 def test_batches_made_ahead_by_processes_are_the_same_in_the_same_order(corpus_folder, tiny, vocabulary):
     from engine.model import shards
     from engine.model.batches import Batches
+    from engine.model.loader import stream
     from engine.model.samples import Sampler
-    from engine.model.training import stream
 
     reserved = Checkpoint(tiny).config.reserved
     batches = Batches(Sampler(shards.read(corpus_folder), vocabulary, reserved, 2), reserved, 640, 2)
@@ -238,4 +246,104 @@ def test_batches_made_ahead_by_processes_are_the_same_in_the_same_order(corpus_f
         made, expected = next(ahead), batches[j]
         assert torch.equal(made.ids, expected.ids)
         assert torch.equal(made.source, expected.source)
+        assert (made.edges == expected.edges).all()
+        assert torch.equal(made.to(torch.device("cpu")).noised_rows, expected.noised_rows)
     ahead.close()
+
+
+def records(run: Path) -> list[dict]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def test_a_gradient_that_is_not_finite_costs_its_step_and_ten_on_end_the_run(train, tmp_path, monkeypatch):
+    from engine.model.run_folder import RunError
+    from engine.model.trainer import Trainer
+
+    micro = Trainer.micro
+
+    def hurt(bad: set[int]) -> None:
+        def spoiled(self, batch, scale):
+            found = micro(self, batch, scale)
+            if self.step in bad and scale:
+                next(self.model.parameters()).grad.fill_(torch.nan)
+            return found
+
+        monkeypatch.setattr(Trainer, "micro", spoiled)
+
+    hurt({0})
+    assert train("one", steps=1) == 0
+    state = torch.load(tmp_path / "one" / "state.pt", weights_only=True)
+    assert state["step"] == 1
+    assert state["optimiser"]["state"] == {}, "nothing was learnt from it"
+    hurt(set(range(1, 50)))
+    with pytest.raises(RunError, match="10 gradients on end are not finite"):
+        train("many", steps=50)
+    assert [r["step"] for r in records(tmp_path / "many") if "loss" in r] == list(range(1, 11))
+
+
+def test_what_was_learnt_before_a_failure_is_kept(train, tmp_path, monkeypatch):
+    from engine.model.trainer import Trainer
+
+    micro = Trainer.micro
+
+    def fail(error: type[Exception]) -> None:
+        def failing(self, batch, scale):
+            if scale and self.step >= 2:
+                raise error("the card is gone")
+            return micro(self, batch, scale)
+
+        monkeypatch.setattr(Trainer, "micro", failing)
+
+    for name, error, positions in (("gone", RuntimeError, 640), ("full", torch.OutOfMemoryError, 320)):
+        fail(error)
+        with pytest.raises(error, match="the card is gone"):
+            train(name, steps=5)
+        state = torch.load(tmp_path / name / "state.pt", weights_only=True)
+        assert state["step"] == 2
+        assert state["recipe"]["positions"] == positions
+        assert not (tmp_path / name / "pid").exists()
+
+
+def test_the_model_is_saved_more_often_than_the_state(train, tmp_path, monkeypatch):
+    from engine.model import run_folder
+
+    saved = []
+    for name in ("save", "save_model"):
+        monkeypatch.setattr(run_folder.RunFolder, name, lambda *a, name=name: saved.append(name))
+    assert train(steps=4, save_every=1e-9, state_every=1000.0) == 0
+    assert saved == ["save_model"] * 4 + ["save", "save_model"]
+
+
+def test_a_deadline_shortens_a_run_and_with_it_its_schedule(train, tmp_path, monkeypatch):
+    from engine.model import training
+
+    assert train(steps=1) == 0
+    found: list[float] = []
+    monkeypatch.setattr(training, "_loop", lambda args, trainer, *_: found.append(args.minutes - trainer.minutes) or 0)
+    for minutes in (1000.0, 5.0):
+        assert train(steps=2, minutes=minutes, deadline=time.time() + 600) == 0
+    assert 5.0 < found[0] <= 10.0
+    assert found[1] <= 5.0
+
+
+def test_held_out_losses_compile_nothing(tmp_path, tiny, corpus_folder, vocabulary):
+    from engine.model.recipe import Recipe
+    from engine.model.run_folder import RunFolder
+    from engine.model.trainer import Trainer, compilations
+    from engine.model.training import dev_batches
+
+    trainer = Trainer(RunFolder(tmp_path), Checkpoint(tiny), Recipe(), torch.device("cpu"), compiled=True)
+    before = compilations()
+    assert trainer.evaluate(dev_batches(corpus_folder, vocabulary, Checkpoint(tiny)))["middle"] > 0
+    assert compilations() == before
+
+
+def test_micro_batches_shrink_until_a_card_holds_them(checkpoint):
+    from engine.model.recipe import Recipe, fit
+
+    found = []
+    for gigabytes in (141, 80, 40, 24):
+        recipe = Recipe(positions=48_000, accumulate=1)
+        fit(recipe, checkpoint.config, gigabytes * 10**9)
+        found.append((recipe.positions, recipe.accumulate))
+    assert found == [(48_000, 1), (48_000, 1), (24_000, 2), (12_000, 4)]
