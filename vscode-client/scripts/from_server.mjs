@@ -9,6 +9,8 @@ import { join } from "node:path";
 import { extensionFolder, findPython, repositoryFolder } from "./paths.mjs";
 
 const TITLE = "Remask";
+// What keeps files and secrets from being read or shown: not for a folder that is not trusted to lift.
+const GUARDS = ["remask.exclude", "remask.respectGitignore", "remask.withholdSecrets"];
 const LANGUAGE_NAMES = `
 import json
 from grammars.registry import LANGUAGES
@@ -35,9 +37,9 @@ section.properties = Object.fromEntries(
   Object.entries(properties).map(([name, property], i) => [name, { .../** @type {object} */ (property), order: i + 1 }]),
 );
 // A folder that is not trusted may not say which program answers, even if a setting's scope should ever be widened.
-const machine = Object.entries({ ...manifest.contributes.configuration[0].properties, ...section.properties });
-manifest.capabilities.untrustedWorkspaces.restrictedConfigurations = machine
-  .filter(([, property]) => /** @type {{ scope?: string }} */ (property).scope === "machine")
+const all = Object.entries({ ...manifest.contributes.configuration[0].properties, ...section.properties });
+manifest.capabilities.untrustedWorkspaces.restrictedConfigurations = all
+  .filter(([name, property]) => /** @type {{ scope?: string }} */ (property).scope === "machine" || GUARDS.includes(name))
   .map(([name]) => name);
 
 if (JSON.stringify(manifest) === before) {

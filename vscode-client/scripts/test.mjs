@@ -33,7 +33,10 @@ const { metafile } = await build({
   format: "esm",
   external: ["playwright-core"],
   // Only an extension host has the real one. Ours has what the tests call, and no more.
-  alias: suite === "unit" ? { vscode: join(tests, "unit", "vscode.ts") } : {},
+  alias:
+    suite === "unit"
+      ? { vscode: join(tests, "unit", "vscode.ts"), "vscode-languageclient/node": join(tests, "unit", "languageClient.ts") }
+      : {},
   logOverride: { "import-is-undefined": "silent" },
   sourcemap: "inline",
   metafile: true,

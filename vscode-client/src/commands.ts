@@ -91,8 +91,11 @@ export function registerCommands(parts: Parts): vscode.Disposable[] {
 
 async function setUpAnew({ context, log, server }: Parts): Promise<void> {
   await server.stop({ state: "starting", message: "setting up the server" }); // it may run from what is made anew
-  await setUp(context, log);
-  await server.restart();
+  try {
+    await setUp(context, log);
+  } finally {
+    await server.restart(); // else it would be "setting up" for ever
+  }
 }
 
 /** What is there and what is lacking; without a server, what was tried to find one. */

@@ -32,7 +32,7 @@ export interface Candidate {
 export type Places = { readonly candidates: readonly Candidate[] } | { readonly problem: string };
 
 // `-P` keeps the current folder out of sys.path: a folder named `engine` in someone's project must not be imported.
-const MODULE = ["-P", "-m", "engine.cli.main"];
+export const MODULE: readonly string[] = ["-P", "-m", "engine.cli.main"];
 const ENVIRONMENT_FOLDERS = [".venv", "venv", "env"];
 
 /** Where to look, in order. A setting that is set is the only place: falling through would hide a typing error. */

@@ -1,11 +1,15 @@
 /** The private environment: a virtual environment in the extension's own storage that holds the server. */
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { join } from "node:path";
+import { createInterface } from "node:readline";
 import * as vscode from "vscode";
+import { MODULE } from "./discovery.js";
 import { run } from "./finder.js";
 import { isRecentEnough, pythonNames, pythonVersion } from "./pythons.js";
 import { ownSettings } from "./settings.js";
+import { trouble } from "./setUpTrouble.js";
 
 /** Where the private environment lies, made or not. */
 export function privateEnvironment(context: vscode.ExtensionContext): string {
@@ -33,7 +37,8 @@ export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOut
       { location: vscode.ProgressLocation.Notification, title, cancellable: true },
       async (progress, token) => {
         progress.report({ message: "making a private environment" });
-        rmSync(environment, { recursive: true, force: true });
+        await stopEngine(program, home, log);
+        await remove(environment);
         await logged(python, ["-m", "venv", environment], home, log, token);
         progress.report({ message: "installing (about 300 MB)" });
         const install = ["-m", "pip", "install", "--disable-pip-version-check", "--no-input", wanted];
@@ -45,10 +50,30 @@ export async function setUp(context: vscode.ExtensionContext, log: vscode.LogOut
       },
     );
   } catch (error) {
-    rmSync(environment, { recursive: true, force: true });
+    await remove(environment).catch((left: unknown) => {
+      log.warn(String(left));
+    });
     if (!(error instanceof vscode.CancellationError)) {
       complain(log, `Remask could not set up its server: ${error instanceof Error ? error.message : String(error)}`);
     }
+  }
+}
+
+/** The engine outlives its server, and on Windows what it runs from cannot be removed. A new server starts another. */
+async function stopEngine(program: string, home: string, log: vscode.LogOutputChannel): Promise<void> {
+  if (existsSync(program)) {
+    const { output, failure } = await run(program, [...MODULE, "engine", "--stop"], home);
+    log.info(`The old environment's engine: ${failure ?? output.trim()}`);
+  }
+}
+
+/** Removes an environment; rejects when something still holds its files after a while. */
+async function remove(environment: string): Promise<void> {
+  try {
+    await rm(environment, { recursive: true, force: true, maxRetries: 8, retryDelay: 200 });
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Error(`the old environment cannot be removed, perhaps because another window uses it (${why})`, { cause: error });
   }
 }
 
@@ -82,17 +107,28 @@ async function packageToInstall(context: vscode.ExtensionContext): Promise<strin
   } catch {
     // This build of the extension carries no server.
   }
+  // One dialog for both would show folders alone on Windows and Linux.
+  const kind = await vscode.window.showQuickPick(
+    [
+      { label: "A wheel (.whl)", folder: false },
+      { label: "A folder of sources", folder: true },
+    ],
+    { placeHolder: "What the server is installed from" },
+  );
+  if (kind === undefined) {
+    return undefined;
+  }
   const picked = await vscode.window.showOpenDialog({
-    title: "The Remask package: a wheel (.whl), or the folder with its source",
+    title: kind.folder ? "The folder with Remask's source" : "Remask's wheel",
     openLabel: "Install",
-    canSelectFiles: true,
-    canSelectFolders: true,
-    filters: { "Python package": ["whl"] },
+    canSelectFiles: !kind.folder,
+    canSelectFolders: kind.folder,
+    ...(kind.folder ? {} : { filters: { "Python package": ["whl"] } }),
   });
   return picked?.[0]?.fsPath;
 }
 
-/** Runs a program with its output in the log; rejects with its last words when it fails. */
+/** Runs a program with its output in the log; when it fails, rejects with what of that says why. */
 function logged(
   program: readonly string[],
   args: readonly string[],
@@ -106,17 +142,16 @@ function logged(
   return new Promise((resolve, reject) => {
     const child = spawn(command, [...first, ...args], { cwd, windowsHide: true, stdio: ["ignore", "pipe", "pipe"] });
     const stop = token.onCancellationRequested(() => child.kill());
-    let last = "";
-    const read = (chunk: Buffer): void => {
-      for (const line of chunk.toString("utf8").split(/\r?\n/).filter(Boolean)) {
-        log.info(line);
-        onLine(line);
-        // pip says what went wrong, then what else one could do.
-        last = line.startsWith("ERROR:") || !last.startsWith("ERROR:") ? line : last;
-      }
-    };
-    child.stdout.on("data", read);
-    child.stderr.on("data", read);
+    const printed: string[] = [];
+    for (const stream of [child.stdout, child.stderr]) {
+      createInterface(stream).on("line", (line) => {
+        printed.push(line);
+        if (line !== "") {
+          log.info(line);
+          onLine(line);
+        }
+      });
+    }
     child.on("error", reject);
     child.on("close", (code) => {
       stop.dispose();
@@ -125,7 +160,7 @@ function logged(
       } else if (code === 0) {
         resolve();
       } else {
-        reject(new Error(last || `${command} ended with code ${String(code)}`));
+        reject(new Error(trouble(printed) || `${command} ended with code ${String(code)}`));
       }
     });
   });

@@ -4,6 +4,7 @@ import { registerCommands } from "./commands.js";
 import { DenoisingPanel } from "./denoising/panel.js";
 import { privateEnvironment } from "./environment.js";
 import { Pauses } from "./pauses.js";
+import { PythonExtension } from "./pythonExtension.js";
 import { Reports } from "./reports.js";
 import { Server } from "./server.js";
 import { needsRestart } from "./settings.js";
@@ -15,7 +16,8 @@ let server: Server | undefined;
 export function activate(context: vscode.ExtensionContext): void {
   const log = vscode.window.createOutputChannel("Remask", { log: true });
   const suggestions: Suggestions = new Suggestions(log, (command, ...args) => current.execute(command, ...args));
-  const current: Server = new Server(privateEnvironment(context), context.globalStorageUri.fsPath, log, suggestions);
+  const python = new PythonExtension(log);
+  const current: Server = new Server(privateEnvironment(context), context.globalStorageUri.fsPath, python, log, suggestions);
   server = current;
   const pauses = new Pauses(current);
   const statusItem = new StatusItem(current, pauses);
@@ -26,6 +28,7 @@ export function activate(context: vscode.ExtensionContext): void {
   context.subscriptions.push(
     log,
     suggestions,
+    python,
     current,
     statusItem,
     reports,
@@ -50,12 +53,9 @@ export function activate(context: vscode.ExtensionContext): void {
         current.sendSettings();
       }
     }),
-    // Trust lets the workspace's own environments in: look again, unless a server was found without them.
-    vscode.workspace.onDidGrantWorkspaceTrust(() => {
-      if (!current.running) {
-        void current.restart();
-      }
-    }),
+    // Trust lets the workspace's own environments in, and another interpreter may have the package.
+    vscode.workspace.onDidGrantWorkspaceTrust(() => void current.lookAgain()),
+    python.onChange(() => void current.lookAgain()),
   );
   void current.restart();
 }

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { homedir } from "node:os";
 import * as vscode from "vscode";
 import { type Candidate, type Facts, places, versionIn } from "./discovery.js";
-import { activeInterpreter } from "./pythonExtension.js";
+import type { PythonExtension } from "./pythonExtension.js";
 import { ownSettings } from "./settings.js";
 
 // A cold Python on a busy machine takes seconds to start.
@@ -17,7 +17,12 @@ export type Found =
   | { readonly kind: "problem"; readonly message: string };
 
 /** Looks for a server and logs what it tried. `home` is a folder of ours: nothing is run inside a workspace. */
-export async function findServer(privateEnvironment: string, home: string, log: vscode.LogOutputChannel): Promise<Found> {
+export async function findServer(
+  privateEnvironment: string,
+  home: string,
+  python: PythonExtension,
+  log: vscode.LogOutputChannel,
+): Promise<Found> {
   const own = ownSettings();
   const trusted = vscode.workspace.isTrusted;
   const facts: Facts = {
@@ -30,7 +35,7 @@ export async function findServer(privateEnvironment: string, home: string, log: 
     workspaceFolders: (vscode.workspace.workspaceFolders ?? [])
       .filter(({ uri }) => uri.scheme === "file")
       .map(({ uri }) => uri.fsPath),
-    activeInterpreter: trusted ? await activeInterpreter(log) : undefined,
+    activeInterpreter: trusted ? await python.interpreter() : undefined,
     privateEnvironment,
     isFile,
   };
@@ -75,5 +80,9 @@ export function run(
 }
 
 function isFile(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isFile() ?? false;
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false; // a folder that may not be read, or a file where the path has a folder, is no reason to stop looking
+  }
 }

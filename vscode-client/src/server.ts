@@ -8,6 +8,7 @@ import type { Candidate } from "./discovery.js";
 import { type Found, findServer } from "./finder.js";
 import { SELECTOR } from "./languages.js";
 import { type Listener, middleware } from "./middleware.js";
+import type { PythonExtension } from "./pythonExtension.js";
 import { DENOISE, type DenoiseResult, STATUS, type StatusParams } from "./protocol.js";
 import { SECTION, serverSettings } from "./settings.js";
 import type { Status } from "./statusText.js";
@@ -44,6 +45,7 @@ export class Server implements vscode.Disposable {
     private readonly privateEnvironment: string,
     /** A folder of the extension: server and probes run in it, never in a workspace. */
     readonly home: string,
+    private readonly python: PythonExtension,
     private readonly log: vscode.LogOutputChannel,
     private readonly listener: Listener,
   ) {}
@@ -65,6 +67,16 @@ export class Server implements vscode.Disposable {
     return this.#enqueue(async () => {
       await this.#stop();
       await this.#start();
+    });
+  }
+
+  /** Looks again after a search that found no server that runs; else there is nothing to do. */
+  lookAgain(): Promise<void> {
+    return this.#enqueue(async () => {
+      if (this.#client === undefined && (this.#status.state === "missing" || this.#status.state === "error")) {
+        this.#backoff.reset();
+        await this.#start();
+      }
     });
   }
 
@@ -138,8 +150,12 @@ export class Server implements vscode.Disposable {
 
   async #start(): Promise<void> {
     this.#report({ state: "starting" });
-    mkdirSync(this.home, { recursive: true });
-    this.found = await findServer(this.privateEnvironment, this.home, this.log);
+    try {
+      mkdirSync(this.home, { recursive: true });
+      this.found = await findServer(this.privateEnvironment, this.home, this.python, this.log);
+    } catch (error) {
+      this.found = { kind: "problem", message: `The server could not be looked for: ${String(error)}` };
+    }
     if (this.found.kind === "found") {
       await this.#launch(this.found.candidate);
     } else if (this.found.kind === "problem") {

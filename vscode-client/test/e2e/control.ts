@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { STACK_END } from "./files.js";
 import { askAt } from "./ghostText.js";
 import type { Desk } from "./harness/desk.js";
-import { until } from "./harness/until.js";
+import { succeeds, until } from "./harness/until.js";
 
 const QUIET_MS = 3_000;
 
@@ -29,8 +29,16 @@ export function control(desk: () => Desk): void {
   test("the menu behind the status bar pauses one language", async () => {
     const { workbench } = desk();
     await workbench.openFile("language.py", STACK_END.line, STACK_END.column);
-    await workbench.statusItem.first().click();
-    await workbench.page.locator(".quick-input-list .monaco-list-row", { hasText: "Pause for python" }).click();
+    const entry = workbench.page.locator(".quick-input-list .monaco-list-row", { hasText: "Pause for python" });
+    await until(
+      "the menu's entry for Python",
+      () =>
+        succeeds(async () => {
+          await workbench.statusItem.first().click({ timeout: 5_000 });
+          await entry.click({ timeout: 10_000 });
+        }),
+      120_000,
+    );
     await workbench.waitForStatus(/paused for python/);
     await staysQuiet(desk(), "language.py");
     await workbench.openFile("notes.txt");
@@ -46,7 +54,7 @@ export function control(desk: () => Desk): void {
     const [old] = server.processes("engine.cli.main", "engine");
     assert.ok(old, "the engine's process");
     process.kill(old, "SIGKILL");
-    await until("another engine", () => server.processes("engine.cli.main", "engine").some((pid) => pid !== old), 90_000);
+    await until("another engine", () => server.processes("engine.cli.main", "engine").some((pid) => pid !== old), 180_000);
     await workbench.waitForStatus(/ready/);
     await askAt(desk(), "engine.py");
   });
@@ -69,8 +77,8 @@ export function control(desk: () => Desk): void {
     await workbench.page.waitForSelector('.tab[data-resource-name="Remask statistics"]');
     await workbench.page.waitForSelector('.view-lines:has-text("engine")');
     await workbench.command("Remask: Run the Doctor");
-    await workbench.page.waitForSelector('.tab[data-resource-name="Remask doctor"]');
+    await workbench.page.waitForSelector('.tab[data-resource-name="Remask doctor"]', { timeout: 180_000 });
     await workbench.page.waitForSelector('.view-lines:has-text("device")');
-    await workbench.command("View: Close All Editors in Group");
+    await workbench.closeEditors();
   });
 }

@@ -51,18 +51,19 @@ export function ghostText(desk: () => Desk): void {
     const { workbench } = desk();
     const first = await askAt(desk(), "cycle.py");
     await workbench.press("Alt+BracketRight");
-    const second = await until("another suggestion", async () => {
-      const now = await workbench.ghostText();
-      if (now === first) {
-        await workbench.press("Alt+BracketRight"); // the alternatives are fetched by the first press
-      }
-      return now !== "" && now !== first && now;
-    });
+    const second = await until(
+      "another suggestion",
+      async () => {
+        const now = await workbench.waitForGhostText();
+        if (now === first) {
+          await workbench.press("Alt+BracketRight"); // the alternatives are fetched by the first press
+        }
+        return now !== first && now;
+      },
+      120_000,
+    );
     await workbench.press("Alt+BracketLeft");
-    await until("a suggestion other than the second", async () => {
-      const now = await workbench.ghostText();
-      return now !== "" && now !== second;
-    });
+    await until("a suggestion other than the second", async () => (await workbench.waitForGhostText()) !== second);
   });
 
   test("Escape drops the suggestion, and Tab then indents", async () => {
@@ -78,7 +79,7 @@ export function ghostText(desk: () => Desk): void {
     const { workbench } = desk();
     const shown = await askAt(desk(), "along.py");
     await workbench.type(shown.slice(0, 3));
-    await until("the rest of the suggestion", async () => (await workbench.ghostText()) === shown.slice(3), 20_000);
+    await until("the rest of the suggestion", async () => (await workbench.ghostText()) === shown.slice(3));
   });
 }
 

@@ -12,6 +12,13 @@ import { views } from "./views.js";
 
 const skip = lacking() ?? false;
 
+// What is tested is what comes, not how soon: a busy machine may take its time.
+const PATIENT = {
+  "remask.completion.timeoutMs": 15_000,
+  "remask.completion.invokedTimeoutMs": 30_000,
+  "remask.fixes.timeoutMs": 60_000,
+};
+
 suite("in a real VS Code", { skip }, () => {
   let open: Desk | undefined;
   const desk = (): Desk => {
@@ -22,9 +29,14 @@ suite("in a real VS Code", { skip }, () => {
   };
 
   before(async () => {
-    open = await Desk.open({ files: FILES, serverOnPath: true });
-    await open.workbench.openFile("item.py");
-    await open.workbench.waitForStatus(/ready/, 180_000);
+    open = await Desk.open({ files: FILES, serverOnPath: true, settings: PATIENT });
+    try {
+      await open.workbench.openFile("item.py");
+      await open.workbench.waitForStatus(/ready/, 180_000);
+    } catch (error) {
+      await open.screenshot("at the start");
+      throw error;
+    }
   });
   afterEach(async (context) => {
     await open?.screenshot(`after ${context.name.replace(/[^\w ]+/g, "").slice(0, 60)}`);

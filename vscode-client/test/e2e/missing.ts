@@ -4,18 +4,19 @@ import { chmodSync, existsSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 import { Desk } from "./harness/desk.js";
-import { until } from "./harness/until.js";
+import { succeeds, until } from "./harness/until.js";
 
 const CODE = { "item.py": "class Item:\n    pass\n" };
 
 export function missing(): void {
   test("with no server installed, a message says what is missing and what to do", async () => {
-    const desk = await Desk.open({ files: CODE, serverOnPath: false });
+    const notAFolder = { env: "SHOP=1\n" }; // where an environment is looked for
+    const desk = await Desk.open({ files: { ...CODE, ...notAFolder }, serverOnPath: false });
     try {
       const { workbench } = desk;
       await workbench.openFile("item.py");
       const message = workbench.notification(/its server is not installed/);
-      await message.waitFor();
+      await message.waitFor({ timeout: 180_000 });
       assert.equal(await message.locator(".monaco-button", { hasText: "Set Up the Server" }).count(), 1);
       await workbench.waitForStatus(/no server found/);
       assert.equal(await workbench.page.locator(".monaco-dialog-box").count(), 0);
@@ -37,8 +38,15 @@ export function missing(): void {
       await workbench.waitForStatus(/no server found/);
       assert.equal(existsSync(ran), false);
       await workbench.command("Workspaces: Manage Workspace Trust");
-      await workbench.page.locator(".workspace-trust-editor .monaco-button", { hasText: /^Trust/ }).first().click();
-      await until("the trusted environment to be tried", () => existsSync(ran));
+      const trust = workbench.page.locator(".workspace-trust-editor .monaco-button", { hasText: /^Trust/ }).first();
+      await until(
+        "the trusted environment to be tried",
+        async () => {
+          await succeeds(() => trust.click({ timeout: 2_000 })); // it is gone once it was heard
+          return existsSync(ran);
+        },
+        180_000,
+      );
     } finally {
       await desk.close();
     }

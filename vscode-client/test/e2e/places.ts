@@ -16,8 +16,9 @@ export function places(desk: () => Desk): void {
   test("an untitled buffer gets ghost text", async () => {
     const { workbench } = desk();
     await workbench.command("File: New Untitled Text File");
+    await workbench.page.waitForSelector('.editor-instance .monaco-editor.focused[data-uri^="untitled:"]');
     await workbench.command("Change Language Mode");
-    await workbench.page.keyboard.insertText("Python");
+    await workbench.page.getByPlaceholder("Select Language Mode").fill("Python"); // by keys it may end up in the buffer
     await workbench.page.locator('.quick-input-list .monaco-list-row[aria-label^="Python"]').first().click();
     await workbench.focusEditor();
     await workbench.type("def add(a, b):");
@@ -32,6 +33,7 @@ export function places(desk: () => Desk): void {
     await workbench.openFile("book.ipynb", 1, 1, false);
     const cell = workbench.page.locator(".notebookOverlay .cell .monaco-editor .view-lines").first();
     await cell.click();
+    await workbench.page.waitForSelector(".notebookOverlay .cell .monaco-editor.focused");
     await workbench.press("Control+End");
     await workbench.ask(".");
     await workbench.page.waitForTimeout(2_000);

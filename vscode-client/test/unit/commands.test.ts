@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -34,6 +34,25 @@ test("a setup that runs is not begun again: whoever asks for another waits for i
     assert.equal(did.length, 4, "afterwards there may be another");
   } finally {
     process.env.PATH = path;
+    rmSync(home, { recursive: true });
+  }
+});
+
+test("a setup that fails outright leaves the server started, not being set up", async () => {
+  const home = mkdtempSync(join(tmpdir(), "remask-"));
+  try {
+    writeFileSync(join(home, "file"), "");
+    const did: string[] = [];
+    const noted = (what: string) => (): Promise<void> => {
+      did.push(what);
+      return Promise.resolve();
+    };
+    const log = { info: () => undefined, error: () => undefined };
+    const context = { globalStorageUri: { fsPath: join(home, "file", "storage") } };
+    registerCommands({ context, log, server: { stop: noted("stop"), restart: noted("restart") } } as unknown as Parts);
+    await commands.registered.get("remask.ui.setUp")?.();
+    assert.deepEqual(did, ["stop", "restart"]);
+  } finally {
     rmSync(home, { recursive: true });
   }
 });

@@ -30,17 +30,27 @@ test("what says which program runs is machine-scoped and restricted in untrusted
   }
 });
 
+test("an untrusted folder cannot lift what keeps files and secrets from being read or shown", () => {
+  const restricted = manifest.capabilities.untrustedWorkspaces.restrictedConfigurations;
+  for (const name of ["remask.exclude", "remask.respectGitignore", "remask.withholdSecrets"]) {
+    assert.ok(settings[name], name);
+    assert.ok(restricted.includes(name), name);
+  }
+});
+
 test("every setting is described", () => {
   for (const [name, { description, markdownDescription }] of Object.entries(settings)) {
     assert.ok((description ?? markdownDescription ?? "").length > 10, name);
   }
 });
 
-test("no key takes Tab, and each leaves the suggest widget or an unseen suggestion alone", () => {
+test("no key takes Tab, and each leaves the suggest widget, snippets and what cannot be edited alone", () => {
   for (const { key, when } of keybindings) {
     assert.doesNotMatch(key, /tab|enter|escape/i);
     assert.match(when, /editorTextFocus && /);
-    assert.match(when, /remask\.running/);
+    for (const condition of ["!suggestWidgetVisible", "!inSnippetMode", "!editorReadonly", "remask.running"]) {
+      assert.ok(when.split(" && ").includes(condition), `${key}: ${condition}`);
+    }
   }
 });
 

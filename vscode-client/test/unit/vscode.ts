@@ -15,6 +15,28 @@ export class CancellationTokenSource {
   }
 }
 
+export class CancellationError extends Error {}
+
+export class EventEmitter<T> {
+  readonly #listeners = new Set<(value: T) => void>();
+  readonly event = (listener: (value: T) => void): { dispose(): void } => {
+    this.#listeners.add(listener);
+    return { dispose: () => this.#listeners.delete(listener) };
+  };
+
+  fire(value: T): void {
+    for (const listener of this.#listeners) {
+      listener(value);
+    }
+  }
+
+  dispose(): void {
+    this.#listeners.clear();
+  }
+}
+
+export const ProgressLocation = { Notification: 15 };
+
 export const ViewColumn = { Beside: -2 };
 
 export const Uri = {
@@ -54,6 +76,22 @@ export const window = {
     this.panels.push(panel);
     return panel;
   },
+  /** What the person picks in the next lists, by label; nothing when there is no more. */
+  picks: [] as string[],
+  showQuickPick<T extends { label: string }>(items: readonly T[], ...args: unknown[]): Promise<T | undefined> {
+    noted("showQuickPick", items, ...args);
+    const label = this.picks.shift();
+    return Promise.resolve(items.find((item) => item.label === label));
+  },
+  /** A dialog that is closed. */
+  showOpenDialog(...args: unknown[]): Promise<undefined> {
+    noted("showOpenDialog", ...args);
+    return Promise.resolve(undefined);
+  },
+  withProgress<T>(_: unknown, work: (progress: unknown, token: unknown) => Promise<T>): Promise<T> {
+    const token = { isCancellationRequested: false, onCancellationRequested: () => ({ dispose: () => undefined }) };
+    return work({ report: () => undefined }, token);
+  },
   showInformationMessage(...args: unknown[]): Promise<undefined> {
     noted("showInformationMessage", ...args);
     return Promise.resolve(undefined);
@@ -78,5 +116,22 @@ export const commands = {
 };
 
 export const workspace = {
+  isTrusted: true,
+  workspaceFolders: [] as { uri: { scheme: string; fsPath: string } }[],
+  /** Settings by their full name. */
+  settings: {} as Record<string, unknown>,
   asRelativePath: (uri: string): string => uri,
+  getConfiguration(section?: string): { get(name: string, otherwise: unknown): unknown } {
+    return {
+      get: (name, otherwise) => this.settings[[section, name].filter(Boolean).join(".")] ?? otherwise,
+    };
+  },
+};
+
+export const extensions = {
+  /** The one other extension that is installed, if any. */
+  other: undefined as { activate(): Promise<unknown> } | undefined,
+  getExtension(): { activate(): Promise<unknown> } | undefined {
+    return this.other;
+  },
 };

@@ -23,15 +23,18 @@ export interface Profile {
   readonly vsix?: string;
 }
 
-// Only what would cover the editor or reach for the network: nothing of Remask, nothing about suggestions.
+// Only what would cover the editor, reach for the network or do on its own what a test does: nothing of Remask, nothing
+// about suggestions.
 const QUIET = {
   "chat.disableAIFeatures": true,
   "extensions.autoCheckUpdates": false,
+  "files.autoSave": "off",
   "security.workspace.trust.banner": "never",
   "security.workspace.trust.startupPrompt": "never",
   "telemetry.telemetryLevel": "off",
   "update.mode": "none",
   "window.restoreWindows": "none",
+  "workbench.quickOpen.closeOnFocusLost": false,
   "workbench.secondarySideBar.defaultVisibility": "hidden",
   "workbench.startupEditor": "none",
   "workbench.tips.enabled": false,
@@ -108,8 +111,9 @@ export class CodeServer {
       }
     };
     end("SIGTERM");
-    await until("the processes to end", () => this.processes().length === 0, 10_000).catch(() => {
+    await until("the processes to end", () => this.processes().length === 0, 10_000).catch(async () => {
       end("SIGKILL");
+      await until("the killed processes to end", () => this.processes().length === 0, 10_000); // they write to the profile
     });
     rmSync(this.root, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
   }
@@ -150,15 +154,19 @@ export class CodeServer {
     });
     this.#process.stdout?.on("data", (chunk: Buffer) => (output += chunk.toString()));
     this.#process.stderr?.on("data", (chunk: Buffer) => (output += chunk.toString()));
-    await until("code-server to listen", async () => {
-      if (this.#process?.exitCode !== null) {
-        throw new Error(`code-server ended:\n${output}`);
-      }
-      return await fetch(`http://127.0.0.1:${String(this.#port)}/healthz`).then(
-        ({ ok }) => ok,
-        () => false,
-      );
-    });
+    await until(
+      "code-server to listen",
+      async () => {
+        if (this.#process?.exitCode !== null) {
+          throw new Error(`code-server ended:\n${output}`);
+        }
+        return await fetch(`http://127.0.0.1:${String(this.#port)}/healthz`).then(
+          ({ ok }) => ok,
+          () => false,
+        );
+      },
+      180_000,
+    );
   }
 }
 

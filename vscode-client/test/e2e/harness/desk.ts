@@ -24,8 +24,11 @@ export class Desk {
   }
 
   async close(): Promise<void> {
-    await this.workbench.close();
-    await this.server.stop();
+    try {
+      await this.workbench.close();
+    } finally {
+      await this.server.stop();
+    }
   }
 
   /** Keeps a picture of the window. */

@@ -18,3 +18,13 @@ export async function until<T>(
     await sleep(100);
   }
 }
+
+/** Whether it came to its end without an error: for what `until` is to try again. */
+export async function succeeds(act: () => Promise<unknown>): Promise<boolean> {
+  try {
+    await act();
+    return true;
+  } catch {
+    return false;
+  }
+}
