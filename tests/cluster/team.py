@@ -28,7 +28,7 @@ class Team:
 
     def __init__(self, nodes: int = 2, **options: Any) -> None:
         environment()
-        self.folder = Path(tempfile.mkdtemp(prefix="rt"))  # sockets below it have short paths to fit into
+        self.folder = Path(tempfile.mkdtemp(prefix="rt", dir="/tmp"))  # sockets below it have short paths to fit into
         self.tokens = TokenFile(self.folder / "tokens.json")
         self.token = self.tokens.add("ann")
         self.options = ClusterOptions(tokens=str(self.tokens.path), **({"ingresses": 1} | options))

@@ -58,11 +58,12 @@ async def test_a_new_model_is_rolled_out_while_everybody_types_on(own_team: Team
 
 async def test_replicas_are_added_when_a_queue_grows_and_drained_when_they_are_to_go(own_team: Team) -> None:
     """From one to two by themselves under load, then back to one, with no request lost."""
+    long = {"max_tokens": 32, "alternatives": 2}  # a fast machine has a queue as well
     one = replace(own_team.options, replicas=1, max_replicas=2, target_waiting=1.0)
     await asyncio.to_thread(own_team.deploy, one)
     stop = asyncio.Event()
-    load = asyncio.create_task(type_away(own_team, EDITORS, stop, DEADLINE))
-    end = time.monotonic() + 60
+    load = asyncio.create_task(type_away(own_team, EDITORS, stop, 5 * DEADLINE, **long))
+    end = time.monotonic() + 180
     while (grown := len(own_team.actors("remask:engine"))) < 2 and time.monotonic() < end:
         await asyncio.sleep(0.5)
     await asyncio.to_thread(own_team.deploy, replace(one, max_replicas=0))
@@ -73,7 +74,7 @@ async def test_replicas_are_added_when_a_queue_grows_and_drained_when_they_are_t
     assert account.broken <= 2 * EDITORS
     assert account.unheard == 0
     assert account.errors == {}
-    assert account.replied > EDITORS
+    assert account.replied >= EDITORS
 
 
 async def test_a_model_that_cannot_be_loaded_leaves_the_old_one_serving(own_team: Team, tmp_path: Path) -> None:

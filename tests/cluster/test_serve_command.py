@@ -30,7 +30,7 @@ class Command:
     """A running `remask serve`."""
 
     def __init__(self, model: Path, *more: str) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="rs"))
+        self.folder = Path(tempfile.mkdtemp(prefix="rs", dir="/tmp"))  # sockets below need a short path
         self.port = free_port()
         self.tokens = self.folder / "tokens.json"
         self.certificate, key = self.folder / "cert.pem", self.folder / "key.pem"
@@ -67,7 +67,7 @@ class Command:
         """Its exit code, and what it has left running."""
         everything = descendants({self.process.pid})
         self.process.send_signal(how)
-        code = self.process.wait(60)
+        code = self.process.wait(180)
         return code, wait_until_gone(everything)
 
 

@@ -16,11 +16,6 @@ CONTEXT, BLOCK = 96, 8
 
 
 @pytest.fixture(scope="module")
-def exact(checkpoint: Checkpoint) -> Denoiser:
-    return Denoiser(checkpoint, choose("cpu"), precision="fp32")
-
-
-@pytest.fixture(scope="module")
 def ids(vocabulary: Vocabulary, real_code: str) -> list[int]:
     return vocabulary.encode(real_code)[: CONTEXT + 64]
 

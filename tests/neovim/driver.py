@@ -14,7 +14,7 @@ import msgpack
 
 from tests.neovim.install import Neovim
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 
 
 class Driver:
@@ -73,7 +73,7 @@ class Driver:
         """The buffer's text."""
         return "\n".join(self.call("nvim_buf_get_lines", 0, 0, -1, False))
 
-    def until(self, code: str, seconds: float = 30.0) -> Any:
+    def until(self, code: str, seconds: float = 60.0) -> Any:
         """Wait until a piece of Lua returns something true."""
         end = time.monotonic() + seconds
         while not (found := self.lua(code)):
@@ -81,7 +81,7 @@ class Driver:
             time.sleep(0.03)
         return found
 
-    def until_text(self, wanted: Any, seconds: float = 10.0) -> str:
+    def until_text(self, wanted: Any, seconds: float = 60.0) -> str:
         """Wait until `wanted(text)` holds; the text."""
         end = time.monotonic() + seconds
         while not wanted(text := self.text()):
@@ -118,7 +118,7 @@ class Driver:
             )
         )
 
-    def until_ghost(self, seconds: float = 30.0) -> str:
+    def until_ghost(self, seconds: float = 120.0) -> str:
         """Wait for ghost text; what it says."""
         end = time.monotonic() + seconds
         while not (found := self.ghost()):
