@@ -13,8 +13,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from platformdirs import user_cache_path
-
 import grammars
 from engine.caches import CachePool
 from engine.calibration import draft_policy
@@ -26,6 +24,7 @@ from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import BadRequestError
 from engine.memory import Memory, TokenStore
+from engine.memory.store import cache_file
 from engine.repair import Repairer
 from engine.rewrite import Rewriter
 from engine.sampler import Observer, Sampler, Task, Writing
@@ -87,7 +86,7 @@ class Engine:
         self.model = checkpoint.name
         self.counters = Counters()
         self.caches = CachePool(self.denoiser, limit=2 + lanes)
-        store = TokenStore(user_cache_path("remask") / "memory.sqlite", checkpoint.digest)
+        store = TokenStore(cache_file(), checkpoint.digest)
         self.memory = Memory(self.vocabulary, store) if memory else None
         parser = Parser()
         denoise = DenoiseSampler(self.denoiser, self.vocabulary)
@@ -137,17 +136,20 @@ class Engine:
         """The smallest verified edits that make `text` parse; no edits when it does, or when nothing was verified."""
         return self.run_repair(RepairRequest(text, language, seed=seed)).repair
 
-    def remember(self, path: str, text: str) -> None:
-        """Add a file of the workspace to the memory, or replace its older text."""
-        if self.memory is not None:
-            with self.turns.alone():
-                self.memory.remember(path, text)
+    def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
+        """Add a file of the workspace to the memory, or replace its older text.
 
-    def forget(self, path: str) -> None:
-        """Drop a file from the memory."""
+        `group` and `store` as in `Memory.remember`: give `store=False` for text that is not on the disk.
+        """
         if self.memory is not None:
             with self.turns.alone():
-                self.memory.forget(path)
+                self.memory.remember(path, text, group, store)
+
+    def forget(self, path: str, erase: bool = True) -> None:
+        """Drop a file from the memory; `erase` as in `Memory.forget`."""
+        if self.memory is not None:
+            with self.turns.alone():
+                self.memory.forget(path, erase)
 
     def run_complete(
         self, request: CompleteRequest, cancel: CancelToken | None = None, observe: Observer | None = None

@@ -105,6 +105,7 @@ class Rewriter:
                 seed=request.seed,
                 multiline="\n" in text[start:end],
                 deadline=request.deadline,
+                files=request.files,
             ),
             cancel,
             observe,

@@ -6,6 +6,7 @@ otherwise; a `deadline` is a `time.monotonic()` instant in seconds.
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 
@@ -46,7 +47,11 @@ class Repair:
 
 @dataclass(frozen=True, slots=True)
 class CompleteRequest:
-    """What `Engine.run_complete` answers. `multiline=None` lets the syntax at the cursor decide."""
+    """What `Engine.run_complete` answers. `multiline=None` lets the syntax at the cursor decide.
+
+    `files` are the paths of the remembered files that may speak; None is all of them. It never travels: the engine
+    process knows what each of its clients had remembered.
+    """
 
     prefix: str
     suffix: str
@@ -57,6 +62,7 @@ class CompleteRequest:
     seed: int = 0
     multiline: bool | None = None
     deadline: float | None = None
+    files: Set[str] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +80,7 @@ class RepairRequest:
 class RewriteRequest:
     """What `Engine.run_rewrite` answers: `degree` says how much of `text[start:end]` goes back to noise.
 
-    "light", "half" or "full".
+    "light", "half" or "full". `files` as for a completion.
     """
 
     text: str
@@ -85,6 +91,7 @@ class RewriteRequest:
     path: str | None = None
     seed: int = 0
     deadline: float | None = None
+    files: Set[str] | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,10 +127,13 @@ class Document:
     def _kind(self, old: str, new: str, edits: list[Edit]) -> Change:
         if new == old:
             return self.last_change
-        if len(new) < len(old):
-            return "deleted"
         added = "".join(e.new for e in edits)
-        few = len("".join(added.split())) <= TYPED_AT_ONCE and len(new) - len(old) <= len(added)
+        keys = len("".join(added.split()))
+        if len(new) < len(old):
+            # Over a selection; what brings back an earlier text by that is no typing.
+            over = len(edits) == 1 and 1 <= keys <= TYPED_AT_ONCE and hash(new) not in self._seen
+            return "typed" if over else "deleted"
+        few = keys <= TYPED_AT_ONCE and len(new) - len(old) <= len(added)
         if few and not any(e.length > TYPED_AT_ONCE for e in edits):
             return "typed"
         return "undone" if hash(new) in self._seen else "pasted"

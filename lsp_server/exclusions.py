@@ -19,10 +19,11 @@ SECRET_FILES = (
     "credentials.* *credentials.json secrets.* *.secret *.secrets *.tfvars *.tfstate service-account*.json "
     ".ssh/ .gnupg/ .aws/ .kube/ .docker/"
 ).split()
+LARGEST = 500_000  # characters of a document that is looked at; larger ones are followed and left alone
 FRESH = 1.0  # seconds for which what was seen of a folder is not looked at again
 NEVER_WALKED = frozenset(
-    ".git .hg .svn node_modules .venv venv __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox dist build target "
-    "site-packages .next .cache".split()
+    ".git .hg .svn node_modules .venv venv env __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox dist build "
+    "target site-packages .next .cache".split()
 )
 
 
@@ -38,7 +39,10 @@ class Exclusions:
     ) -> None:
         named = [Path(folder) for folder in folders or []]
         self._folders = [*named, *(real for f in named if (real := Path(os.path.realpath(f))) != f)]
-        self._named = pathspec.GitIgnoreSpec.from_lines([*SECRET_FILES, *(patterns or [])])
+        # Two lists, so that no `!` of the second takes anything back from the first.
+        self._secret = pathspec.GitIgnoreSpec.from_lines(SECRET_FILES)
+        self._named = pathspec.GitIgnoreSpec.from_lines(patterns or [])
+        self._takes_back = any(pattern.startswith("!") for pattern in patterns or [])
         self._respect = respect_gitignore
         self.changed = False
         # Each with when it was last looked at; a spec also with the time of change and the size of its file.
@@ -65,9 +69,19 @@ class Exclusions:
         target = Path(os.path.realpath(where))
         return self._reason(where) or (self._reason(target) if target != where else None)
 
+    def prunes(self, folder: str | Path) -> bool:
+        """Whether all that a folder holds is excluded: there is no need to go in."""
+        where = Path(folder)
+        if not self._takes_back and any(self._named.match_file(name + "/") for name in self._names(where)):
+            return True
+        return self._respect and self._ignored(where, is_folder=True)
+
     def _reason(self, where: Path) -> str | None:
-        if any(self._named.match_file(name) for name in self._names(where)):
-            return "it may hold secrets, or remask.exclude names it"
+        names = self._names(where)
+        if any(self._secret.match_file(name) for name in names):
+            return "by its name it may hold secrets"
+        if any(self._named.match_file(name) for name in names):
+            return "remask.exclude names it"
         if self._respect and self._ignored(where):
             return ".gitignore names it"
         return None
@@ -77,7 +91,7 @@ class Exclusions:
         inside = [path.relative_to(f).as_posix() for f in self._folders if f in path.parents]
         return inside or [path.as_posix().lstrip("/")]
 
-    def _ignored(self, path: Path) -> bool:
+    def _ignored(self, path: Path, is_folder: bool = False) -> bool:
         """Git's rule: the nearest file that says anything decides, and an ignored folder hides all that is in it."""
         root = self._root(path.parent)
         folders = [folder for folder in path.parents if folder == root or root in folder.parents]
@@ -89,7 +103,7 @@ class Exclusions:
                 spec = self._spec(folder)
                 if spec is None:
                     continue
-                name = target.relative_to(folder).as_posix() + ("/" if target != path else "")
+                name = target.relative_to(folder).as_posix() + ("/" if target != path or is_folder else "")
                 verdict = spec.check_file(name).include
                 if verdict is not None:
                     break

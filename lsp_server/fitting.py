@@ -32,7 +32,7 @@ def normal(before: Source, cursor: int, middle: str, single_line: bool = False) 
     text = middle.replace("\r\n", "\n").replace("\r", "\n")
     if single_line:
         text = text.split("\n", 1)[0]
-    text = indentation.in_style_of(text, prefix)
+    text = indentation.in_style_of(text, prefix, before.text[cursor:])
     return _first_of(_Judge(before, cursor), [_without_extra_indentation(text, prefix, before), text])
 
 

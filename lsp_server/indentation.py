@@ -7,12 +7,22 @@ import re
 from grammars import Language
 
 LEADING = re.compile(r"^[ \t]+(?=\S)", re.MULTILINE)
+BLANK = re.compile(r"^[ \t]+\Z", re.MULTILINE)
 DEFAULT_UNIT = "    "
 
 
 def unit(text: str) -> str:
     """One step of indentation: a tab, or the smallest difference between the indentations that `text` has."""
-    leads = LEADING.findall(text[-20_000:])
+    return _step(LEADING.findall(text[-20_000:]))
+
+
+def unit_around(prefix: str, suffix: str) -> str | None:
+    """One step of a file's indentation; None when no line of it shows one, nor the blanks before the cursor."""
+    leads = LEADING.findall(prefix[-20_000:] + suffix[:20_000]) or BLANK.findall(prefix[-200:])
+    return _step(leads) if leads else None
+
+
+def _step(leads: list[str]) -> str:
     tabs = sum(lead.startswith("\t") for lead in leads)
     if 2 * tabs > len(leads):
         return "\t"
@@ -42,11 +52,11 @@ def expected(prefix: str, language: Language) -> int | None:
     return width + (columns(step, step) if opens else 0)
 
 
-def in_style_of(text: str, prefix: str) -> str:
-    """`text` with the indentation of its lines (all but the first) made of what the document uses."""
-    if "\n" not in text:
+def in_style_of(text: str, prefix: str, suffix: str) -> str:
+    """`text` with the indentation of its lines (all but the first) made of what the document uses, if it shows that."""
+    step = unit_around(prefix, suffix)
+    if "\n" not in text or step is None:
         return text
-    step = unit(prefix)
     first, *rest = text.split("\n")
     own = unit("\n".join(rest))
     if (own == "\t") == (step == "\t"):

@@ -8,14 +8,16 @@ from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
+import grammars
 from engine.errors import RemaskError
 from engine.service.client import EngineClient, EngineOptions, EngineState
 from lsp_server import log, provenance
 from lsp_server.counters import Counters
 from lsp_server.diagnosis import Diagnosis
 from lsp_server.documents import Document, Documents, Snapshot
-from lsp_server.exclusions import Exclusions
+from lsp_server.exclusions import LARGEST, Exclusions
 from lsp_server.pacing import Latest, Pacing
 from lsp_server.settings import Settings, resolve
 from lsp_server.shown import ShownSuggestions
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from lsp_server.server import Server
 
 logger = logging.getLogger("remask.session")
-LARGEST = 500_000  # characters of a document that is looked at; larger ones are followed and left alone
 
 
 class Session:
@@ -54,6 +55,7 @@ class Session:
         self.started = False  # a client wants no messages of ours before it is initialized
         self.paused: set[str] = set()  # languages; "" is all of them
         self.folders: list[str] = []
+        self._here = ""  # the document that the person was last seen in
         self.ready = asyncio.Event()  # a model is loaded
         self.configured = asyncio.Event()  # the client's settings are known: an engine of the right kind can be started
         self.listens = False  # asked the client to tell of new settings
@@ -132,6 +134,8 @@ class Session:
             self.latest.cancel_all()  # an answer under way would not be shown
         for document in self.documents:
             self.diagnosis.opened(document)
+        if (here := self.documents.get(self._here)) is not None:
+            self.silence(here)
         self.memory.refresh()
         self.status.set_off(not self.settings.enable, "" in self.paused, bool(self.paused))
 
@@ -141,9 +145,29 @@ class Session:
 
     def looks_at(self, snapshot: Snapshot) -> bool:
         """Whether Remask has anything to say of a document at all."""
-        return (
-            snapshot.language is not None and self.language_on(snapshot.language.name) and len(snapshot.text) <= LARGEST
-        )
+        return self._off(snapshot) is None
+
+    def _off(self, snapshot: Snapshot) -> str | None:
+        """Why a document is not looked at."""
+        if snapshot.language is None:
+            return f"its language is none of {', '.join(grammars.names())}"
+        if not self.settings.enable:
+            return "remask.enable is off"
+        if not self.settings.allows(snapshot.language.name):
+            return f"remask.languages turns {snapshot.language.name} off"
+        if not self.language_on(snapshot.language.name):
+            return "Remask is paused"
+        if len(snapshot.text) > LARGEST:
+            return f"it has {len(snapshot.text):,} characters, and Remask looks at {LARGEST:,} at most"
+        return None
+
+    def _silence(self, snapshot: Snapshot) -> str | None:
+        reason = self._off(snapshot)
+        if reason is None and not self.settings.completion.enable:
+            reason = "remask.completion.enable is off"
+        reason = reason or self.excluded(snapshot)
+        name = snapshot.uri.partition("#")[0].rpartition("/")[2]
+        return f"no suggestions in {unquote(name)}: {reason}" if reason else None
 
     def excluded(self, snapshot: Snapshot) -> str | None:
         """Why a document must not be read into a window; None when it may."""
@@ -166,6 +190,19 @@ class Session:
         """A request shows where the cursor is."""
         document.cursor = offset
         self.diagnosis.cursor_moved(document)
+
+    def silence(self, document: Document) -> str | None:
+        """Why nothing is suggested anywhere in the document that the person is in; told to the client as well."""
+        self._here = document.snapshot.uri
+        reason = self._silence(document.snapshot)
+        self.status.silent(reason or "")
+        return reason
+
+    def left(self, uri: str) -> None:
+        """A document was closed."""
+        if self._here == uri:
+            self._here = ""
+            self.status.silent("")
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run work in the background; what it raises is logged."""

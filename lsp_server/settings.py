@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import grammars
@@ -17,7 +18,7 @@ SECTION = "remask"
 
 
 def _setting(default: Any, about: str, **limits: Any) -> Any:
-    """A field: `choices`, `minimum`, `maximum`, `values` (type of an object's values), `machine` (not per folder)."""
+    """A field: `choices`, `minimum`, `maximum`, `values` (type of items), `machine` (not per folder), `absolute`."""
     return field(default=default, metadata={"about": about, **limits})
 
 
@@ -110,7 +111,12 @@ class EngineSettings:
     device: str = _setting("auto", "Where the model runs.", choices=("auto", "cpu", "cuda"), machine=True)
     model: str = _setting("", "A model folder instead of the packaged one.", machine=True)
     idle_minutes: float = _setting(
-        15.0, "An engine that nobody uses leaves after this time.", minimum=0.1, maximum=10_080.0, machine=True
+        15.0,
+        "An engine that nobody uses leaves after this time. Read when an engine starts: one that runs keeps "
+        "its time until it is started anew (`remask.restartEngine`).",
+        minimum=0.1,
+        maximum=10_080.0,
+        machine=True,
     )
     url: str = _setting(
         "",
@@ -139,7 +145,12 @@ class LogSettings:
     """The server's log."""
 
     level: str = _setting("info", "What is logged.", choices=("debug", "info", "warning", "error"), machine=True)
-    file: str = _setting("", "A file to write the log to as well.", machine=True)
+    file: str = _setting(
+        "",
+        "A file to write the log to as well: an absolute path, or one that begins with `~/`.",
+        machine=True,
+        absolute=True,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +161,8 @@ class Settings:
     languages: dict[str, bool] = field(
         default_factory=dict,
         metadata={
-            "about": 'Languages to turn off or on: `{"javascript": false}`. Those not named are on.',
+            "about": 'Languages to turn off or on: `{"javascript": false}`. Those not named are on. Names that editors '
+            "use, like `typescriptreact`, are understood, too.",
             "values": bool,
         },
     )
@@ -158,7 +170,7 @@ class Settings:
         default_factory=list,
         metadata={
             "about": "Files that are never read, as patterns in the manner of `.gitignore`. Keys, certificates and "
-            "`.env` files are always excluded.",
+            "`.env` files are always excluded, and no `!` brings them back.",
             "values": str,
         },
     )
@@ -233,9 +245,16 @@ def resolve(*sources: object) -> tuple[Settings, list[str]]:
                     problems.append(wrong)
                 else:
                     values[name] = value
-    for language in values.get("languages", {}):
-        if language not in grammars.names():
+    languages: dict[str, bool] = {}
+    for language, on in values.get("languages", {}).items():
+        if language in grammars.names():
+            languages[language] = on
+        elif known_as := grammars.language_id(language):
+            languages.setdefault(known_as.name, on)  # the language's own name goes first
+        else:
             problems.append(f"{SECTION}.languages: {language!r} is not one of {', '.join(grammars.names())}")
+    if "languages" in values:
+        values["languages"] = languages
     return _build(Settings, "", values), problems
 
 
@@ -264,6 +283,8 @@ def _wrong(setting: Declared, value: Any) -> str | None:
         return f"{name} must be one of {', '.join(limits['choices'])}, not {value!r}"
     if "minimum" in limits and not limits["minimum"] <= value <= limits["maximum"]:
         return f"{name} must lie between {limits['minimum']} and {limits['maximum']}, not {value}"
+    if limits.get("absolute") and value and not (Path(value).is_absolute() or value.startswith(("~/", "~\\"))):
+        return f"{name} must be an absolute path or begin with ~/, not {value!r}"
     if "values" in limits:
         items = value.values() if isinstance(value, dict) else value
         if not all(isinstance(item, limits["values"]) for item in items):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from lsp_server.exclusions import LARGEST, SECRET_FILES
 from lsp_server.settings import SECTION, Declared, declared
 
 _TYPES = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
@@ -60,6 +61,16 @@ def markdown() -> str:
             group = head
             lines += ["", f"## {head.capitalize() or 'General'}", ""]
         lines += [f"- **`{SECTION}.{setting.name}`** ({_facts(setting)}): {setting.about}"]
+    lines += [
+        "",
+        "## What is never looked at",
+        "",
+        "Whatever `remask.exclude` says, `!` included, files of these names are neither read nor sent: "
+        + ", ".join(f"`{pattern}`" for pattern in SECRET_FILES)
+        + f". Documents of more than {LARGEST:,} characters are left alone. In a document that is excluded, ignored, "
+        "too long, or of a language that is off there are no suggestions; the status (`remask/status`) says why, and a "
+        "message when you ask by a key.",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -28,6 +28,7 @@ class Status:
         self._off = False
         self._paused = False
         self._partly_paused = False
+        self._silent = ""
         self._told: dict[str, Any] = {}
         self._token: str | None = None
 
@@ -42,6 +43,11 @@ class Status:
     def set_off(self, off: bool, paused: bool, partly_paused: bool) -> None:
         """Remask was turned off, or paused, everywhere or in some languages, or the contrary."""
         self._off, self._paused, self._partly_paused = off, paused, partly_paused
+        self.update()
+
+    def silent(self, why: str) -> None:
+        """Why nothing is suggested in the document that the person is in; empty when something may be."""
+        self._silent = why
         self.update()
 
     def now(self) -> dict[str, Any]:
@@ -59,10 +65,12 @@ class Status:
             state = "thinking"
         else:
             state = "paused" if self._partly_paused else "ready"  # the other languages' troubles come first
+        said = [self._silent] if state in ("ready", "thinking") and self._silent else []
+        said += [engine.message] if engine.message else []
         median = self._pacing.median
         return {
             "state": state,
-            "message": engine.message,
+            "message": "; ".join(said),
             "device": engine.device,
             "model": engine.model,
             "medianMs": None if median is None else round(median * 1e3),

@@ -89,8 +89,10 @@ class Suggester:
         cursor = snapshot.lines.offset(position)
         session.cursor_seen(document, cursor)
         if reason := self._silent(document, cursor, invoked):
-            logger.debug("no suggestion: %s", reason)
+            logger.debug("%s", reason)
             session.latest.cancel(asked_as)
+            if invoked and asked_as == snapshot.uri:  # a list is asked for in passing, too
+                session.server.inform(reason)
             return []
         place = Place.at(snapshot, cursor, selected)
         middles, over = await self._middles(asked_as, snapshot, place, invoked)
@@ -116,18 +118,14 @@ class Suggester:
         """Why nothing is suggested here; None when something may be."""
         session, snapshot = self._session, document.snapshot
         settings = session.settings.completion
-        if not settings.enable or not session.looks_at(snapshot):
-            return "Remask is off for this document"
-        if reason := session.excluded(snapshot):
-            return f"{snapshot.kept_in} is excluded: {reason}"
-        if invoked:
-            return None
+        if (reason := session.silence(document)) or invoked:
+            return reason
         if document.last_change in ("deleted", "undone") and not settings.after_deletion:
-            return f"the last change was {document.last_change}"
+            return f"no suggestion: the last change was {document.last_change}"
         if not (settings.in_comments and settings.in_strings):
             kind = snapshot.source.inside_comment_or_string(cursor)
             if (kind == "comment" and not settings.in_comments) or (kind == "string" and not settings.in_strings):
-                return f"the cursor is in a {kind}"
+                return f"no suggestion: the cursor is in a {kind}"
         return None
 
     async def _middles(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import threading
 from collections.abc import Collection
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("remask.memory")
 SETTLE = 2.0  # seconds without a change before a document's text is sent
+MOST_SEEN = 200_000  # files and folders that one walk looks at: some seconds
+MOST_FOUND = 50_000
 PAUSE = 0.02  # seconds between two files, so that a person's request finds the engine free
 
 
@@ -136,9 +139,11 @@ class WorkspaceMemory:
         snapshot = document.snapshot
         is_open = self._session.documents.get(snapshot.uri) is document
         if is_open and self._session.looks_at(snapshot) and not snapshot.source.broken:
-            await self._remember(snapshot.path, snapshot.clean)
+            await self._remember(snapshot.path, snapshot.clean, unsaved=True)  # as far as is known here
 
-    async def _remember(self, path: str | None, text: str, changed: int | None = None) -> None:
+    async def _remember(
+        self, path: str | None, text: str, changed: int | None = None, *, unsaved: bool = False
+    ) -> None:
         if path is None or not self._wants(path):
             return
         # Only an engine that is there: feeding is no reason to start one. The next is told what this one was not.
@@ -147,7 +152,7 @@ class WorkspaceMemory:
             return
         self._told[path] = changed
         try:
-            await self._session.engine.remember(path, text)
+            await self._session.engine.remember(path, text, unsaved)
         except RemaskError as error:  # of this file: the others go on
             self._told.pop(path, None)
             self._session.engine_failed(error)
@@ -191,8 +196,12 @@ class WorkspaceMemory:
         if not (session.settings.memory.enable and session.settings.memory.workspace):
             return
         found: dict[str, int] = {}
-        for folder in session.folders:
-            found |= await asyncio.to_thread(self._walk_folder, folder)
+        stop = threading.Event()
+        try:
+            for folder in session.folders:
+                found |= await asyncio.to_thread(self._walk_folder, folder, stop)
+        finally:
+            stop.set()  # a thread does not hear that its task was cancelled
         most = session.settings.memory.max_files
         chosen = dict(islice(found.items(), most))
         for path in self._known() - chosen.keys():
@@ -211,17 +220,27 @@ class WorkspaceMemory:
         elif session.folders:
             logger.info("the memory was fed %d files", len(found))
 
-    def _walk_folder(self, folder: str) -> dict[str, int]:
+    def _walk_folder(self, folder: str, stop: threading.Event) -> dict[str, int]:
         """Source files of a folder, newest first, and when they changed: what changed lately is what is worked on."""
         found: list[tuple[int, str]] = []
+        seen, exclusions = 0, self._session.exclusions
         for where, folders, files in os.walk(folder):
-            folders[:] = [f for f in folders if f not in NEVER_WALKED and not f.startswith(".")]
+            seen += len(folders) + len(files)
+            folders[:] = [
+                f
+                for f in folders
+                if f not in NEVER_WALKED and not f.startswith(".") and not exclusions.prunes(os.path.join(where, f))
+            ]
             for name in files:
+                if stop.is_set():
+                    return {}
                 path = os.path.join(where, name)
                 if self._wants_from_disk(path) and (changed := time_of_change(path)) is not None:
                     found.append((changed, path))
-            if len(found) > 50_000:
+            if stop.is_set() or seen > MOST_SEEN or len(found) > MOST_FOUND:
                 break
+        if seen > MOST_SEEN:
+            logger.info("a folder of the workspace has more than %d entries: not all were looked at", MOST_SEEN)
         return {path: changed for changed, path in sorted(found, reverse=True)}
 
 

@@ -83,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
         if broken is not None:
             console.print("[bold]Repairing[/bold] a file with a missing bracket and a missing colon\n")
             repaired = e.run_repair(RepairRequest(broken, language), observe=Stage(console, e.vocabulary, "").show)
-            for text in unified("sample.py", broken, repaired.repair.text):
-                console.print(Text(text, style=STYLES.get(text[:1], "")), soft_wrap=True)
+            for line in unified("sample.py", broken, repaired.repair.text):
+                console.print(Text(line.rstrip("\r\n"), style=STYLES.get(line[:1], "")), soft_wrap=True)
             console.print(summary(repaired, "sample.py", False).replace("nothing written (use --write)", "in memory"))
     if args.svg is not None:
         _draw(console, args.svg)

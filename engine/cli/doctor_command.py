@@ -21,6 +21,7 @@ from engine.checkpoint import Checkpoint
 from engine.cli.main import package_version
 from engine.device import choose, runtime_wheels
 from engine.errors import RemaskError
+from engine.service.options import EngineOptions
 
 EDITORS = {"nvim": "lsp_server.neovim_check"}
 LIBRARIES = ("numpy", "onnx", "tokenizers", "tree-sitter", "pygls", "lsprotocol", "msgpack")
@@ -98,7 +99,8 @@ def _model(model: str | None, device: str) -> dict[str, str]:
     from engine.footprint import describe
 
     started = time.perf_counter()
-    checkpoint = Checkpoint(Path(model) if model else None)
+    folder = EngineOptions(model=model).model_folder  # as an engine process would have it: `~` means the home folder
+    checkpoint = Checkpoint(Path(folder) if folder else None)
     denoiser = Denoiser(checkpoint, choose(device))
     loaded = (time.perf_counter() - started) * 1e3
     cache = denoiser.new_cache()

@@ -1,4 +1,4 @@
-"""`remask engine`: serve editors in the foreground; `--status` and `--stop` for the engines that run already."""
+"""`remask engine`: serve editors in the foreground; `--status`, `--stop` and `--forget` for what is there already."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def add_parser(subparsers: Any) -> None:
     action = parser.add_mutually_exclusive_group()
     action.add_argument("--status", action="store_true", help="say which engines run; exit 1 when none does")
     action.add_argument("--stop", action="store_true", help="ask every running engine to leave")
+    action.add_argument(
+        "--forget", action="store_true", help="stop every engine and delete what the memory keeps on the disk"
+    )
     action.add_argument("--background", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--json", action="store_true", help="with --status: print JSON")
     parser.add_argument("--device", default=defaults.device, help="auto, cpu or cuda")
@@ -57,6 +60,8 @@ def run(args: argparse.Namespace) -> int:
         return status(options, args.json)
     if args.stop:
         return stop(options)
+    if args.forget:
+        return forget(options)
     return serve(options, background=args.background)
 
 
@@ -139,4 +144,18 @@ def stop(options: EngineOptions) -> int:
         print(line)
     if not stopped:
         print("No engine is running.")
+    return 0
+
+
+def forget(options: EngineOptions) -> int:
+    """Stop all engines, which would write on, and delete the tokens of workspace files."""
+    from engine.memory.store import cache_file, delete
+
+    stop(options)
+    file = cache_file()
+    try:
+        gone = delete(file)
+    except OSError as failure:
+        raise BadRequestError(f"cannot delete {file}: {failure.strerror or failure}") from None
+    print(f"{file} is gone: it is made anew when an engine reads a workspace." if gone else f"There was no {file}.")
     return 0

@@ -5,16 +5,20 @@ from __future__ import annotations
 import argparse
 import difflib
 import json
+import os
+import re
+import sys
 from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
-from engine.cli.source_file import read_source
+from engine.cli.source_file import SourceFile, read_source
 from engine.types import RepairAnswer, RepairRequest
 
 STYLES = {"+": "green", "-": "red", "@": "cyan"}
+NO_NEWLINE = "\\ No newline at end of file\n"
 
 
 def add_parser(subparsers: Any) -> None:
@@ -43,14 +47,14 @@ def run(args: argparse.Namespace) -> int:
         file.write(repair.text)
     if args.json:
         print(json.dumps(as_json(answer)))
+    elif args.diff:
+        sys.stdout.buffer.write(patch(file, args.file, repair.text))
+        sys.stdout.buffer.flush()
     else:
-        # A file name that the terminal would mangle must not break the diff.
-        diff = unified(args.file, file.text, repair.text)
         console = Console(highlight=False)
-        for line in diff:
-            console.print(Text(line, style=STYLES.get(line[:1], "")), soft_wrap=True)
-        if not args.diff:
-            console.print(summary(answer, args.file, args.write))
+        for line in unified(args.file, file.text, repair.text):
+            console.print(Text(line.rstrip("\r\n"), style=STYLES.get(line[:1], "")), soft_wrap=True)
+        console.print(summary(answer, args.file, args.write))
     return 1 if repair.errors_after else 0
 
 
@@ -67,9 +71,28 @@ def as_json(answer: RepairAnswer) -> dict[str, Any]:
 
 
 def unified(name: str, old: str, new: str) -> list[str]:
-    """A unified diff's lines, without line ends."""
-    a, b, name = old.split("\n"), new.split("\n"), name.lstrip("/")
-    return [line.rstrip("\r\n") for line in difflib.unified_diff(a, b, f"a/{name}", f"b/{name}", lineterm="")]
+    """A unified diff's lines with their ends, of which a carriage return is a part, as for git."""
+    a, b = (re.findall(r"[^\n]*\n|[^\n]+", text) for text in (old, new))
+    name = name.lstrip("/")
+    end = "\t" if " " in name else ""  # as git and GNU patch want it: the name ends here
+    lines = difflib.unified_diff(a, b, _quoted(f"a/{name}") + end, _quoted(f"b/{name}") + end)
+    return [part for line in lines for part in ([line] if line.endswith("\n") else [line + "\n", NO_NEWLINE])]
+
+
+def _quoted(name: str) -> str:
+    """A file's name as git writes it: one that would break the line in quotes."""
+    if not any(c in '"\\' or c < " " or c == "\x7f" for c in name):
+        return name
+    plain = (f"\\{c}" if c in '"\\' else f"\\{ord(c):03o}" if c < " " or c == "\x7f" else c for c in name)
+    return f'"{"".join(plain)}"'
+
+
+def patch(file: SourceFile, name: str, new: str) -> bytes:
+    """A unified diff that `git apply` takes: in the file's own bytes."""
+    mark = "\ufeff" if file.bom else ""  # belongs to the first line
+    lines = unified(name, mark + file.text, mark + new)
+    head, body = lines[:2], lines[2:]
+    return b"".join([*map(os.fsencode, head), *(line.encode(file.encoding) for line in body)])
 
 
 def summary(answer: RepairAnswer, name: str, written: bool) -> str:

@@ -11,7 +11,7 @@ import os
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePath
@@ -31,6 +31,8 @@ from engine.vocabulary import Vocabulary
 MAX_TOKENS = 12_000_000  # about a million lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
 SHORTEST = 2  # tokens that must agree
+PATIENCE = 50  # places looked at one by one for the longest match, before so many at once:
+WIDER = (200, 2000)  # on either side
 PLACES = 512  # places looked at for one match in a sorted stream
 AHEAD = 64  # tokens of a draft: several lines
 NEARNESS = (8.0, 3.0, 1.0)  # how much a place counts: in this file, its folder, the workspace
@@ -39,6 +41,7 @@ AGREES = 3  # tokens of the suffix looked for after a place
 REACH = 40  # tokens after a place in which the suffix may begin
 AGREEMENT = 4.0  # how much more a place counts where the suffix follows
 BESIDE = 256  # tokens on either side of the cursor's line that the denoiser sees for itself
+Label = tuple[str, int]
 Places = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 
@@ -63,8 +66,10 @@ class Memory:
         self.vocabulary = vocabulary
         self.store = store
         self.folding = Folding(vocabulary)
-        self._shelves: dict[str, Shelf] = defaultdict(lambda: Shelf(self.folding))
-        self._where: dict[str, tuple[str, int]] = {}
+        # By language family and group; and the shelf and the tokens of each file.
+        self._shelves: dict[Label, Shelf] = defaultdict(lambda: Shelf(self.folding))
+        self._where: dict[str, tuple[Label, int]] = {}
+        self._stored: dict[str, bytes] = {}  # by path: under what the store has the text that the file had there
         self._lock = threading.Lock()
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory", initializer=step_back)
         self._merging = False
@@ -75,39 +80,59 @@ class Memory:
         self.lines = 0
         self.lines_taken = 0
 
-    def remember(self, path: str, text: str) -> None:
+    def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
         """Add a file or replace its older text; it can be found when this returns. Other languages are left out.
 
-        Who feeds a workspace begins with what matters most: over the bound the file that came last makes room.
+        Without `store` nothing of it is kept on the disk: for text that is not there yet, as in an editor's buffer.
+        Files of a `group` are sorted together: those of another project, which may not speak (`view`), would stand in
+        front of those that may. A file stays in the group that it first came with. Who feeds a workspace begins with
+        what matters most: over the bound the file that came last makes room.
         """
         language = grammars.for_path(path)
         if language is None or len(text) > MAX_FILE:
             self.forget(path)
             return
-        ids, family = self._encode(text), family_of(language)
+        ids = self._encode(text, store)
         with self._lock:
-            self.tokens += len(ids) - self._where.get(path, ("", 0))[1]
-            self._where[path] = (family, len(ids))
+            if store and self.store is not None:
+                self._stored[path] = self.store.key(text)
+            label, size = self._where.get(path, ((family_of(language), group), 0))
+            self.tokens += len(ids) - size
+            self._where[path] = (label, len(ids))
             self._make_room(path)
-            shelf = self._shelves[family]
+            shelf = self._shelves[label]
             shelf.put(path, ids)
             if shelf.crowded and not self._merging:
                 self._merging = True
                 self._merger.submit(self._merge, shelf)
 
-    def forget(self, path: str) -> None:
-        """Drop a file; unknown paths are fine."""
-        with self._lock:
-            self._drop(path)
+    def forget(self, path: str, erase: bool = True) -> None:
+        """Drop a file; unknown paths are fine.
 
-    def view(self, language: str, path: str | None, prefix: str, suffix: str, end: int) -> View:
-        """What a request at this cursor may look up; a place where the suffix follows at once votes for `end`."""
+        On the disk, too, unless another file has the same text: but for a file whose editor was closed (`erase`).
+        """
+        with self._lock:
+            key = self._stored.pop(path, None)
+            self._drop(path)
+            shared = key is None or key in self._stored.values()
+        if erase and not shared and key is not None and self.store is not None:
+            self.store.drop(key)
+
+    def view(
+        self, language: str, path: str | None, prefix: str, suffix: str, end: int, files: Set[str] | None = None
+    ) -> View:
+        """What a request at this cursor may look up; a place where the suffix follows at once votes for `end`.
+
+        Of `files`, if they are given, and of no others: it may change meanwhile.
+        """
         family = family_of(grammars.get(language))
-        shelf = self._shelves.get(family)
-        segments = shelf.segments if shelf else ()
+        shelves = [shelf for (of, _), shelf in list(self._shelves.items()) if of == family]
+        if files is not None:
+            shelves = [shelf for shelf in shelves if not files.isdisjoint(shelf.files)]
+        segments = [segment for shelf in shelves for segment in shelf.segments]
         around = self._around(path, prefix, suffix)
         follows = self.vocabulary.encode(suffix[:200])[:AGREES]
-        return View(self, (*around.segments, *segments), around, path, follows, end)
+        return View(self, (*around.segments, *segments), around, path, follows, end, files)
 
     def count(self, taken: bool) -> None:
         """Count a rest of a line that was offered, and whether it was suggested, not what the denoiser wrote."""
@@ -138,8 +163,8 @@ class Memory:
             "memory_lines_taken": self.lines_taken,
         }
 
-    def _encode(self, text: str) -> Tokens:
-        if self.store is None:
+    def _encode(self, text: str, store: bool) -> Tokens:
+        if self.store is None or not store:
             return np.array(self.vocabulary.encode(text), dtype=np.uint32)
         return self.store.tokens(text, self.vocabulary.encode, self.vocabulary.size)
 
@@ -152,10 +177,14 @@ class Memory:
             self._drop(last)
 
     def _drop(self, path: str) -> None:
-        family, size = self._where.pop(path, ("", 0))
-        if family:
-            self._shelves[family].drop(path)
+        self._stored.pop(path, None)
+        label, size = self._where.pop(path, (None, 0))
+        if label is not None:
+            shelf = self._shelves[label]
+            shelf.drop(path)
             self.tokens -= size
+            if not shelf.files:  # a group ends with its last file
+                del self._shelves[label]
 
     def _merge(self, shelf: Shelf) -> None:
         try:
@@ -209,6 +238,7 @@ class View:
         path: str | None,
         follows: list[int],
         end: int,
+        files: Set[str] | None,
     ) -> None:
         self.end = end
         self.memory = memory
@@ -216,6 +246,7 @@ class View:
         self.own = around.segments
         self.cursor = around.cursor
         self.path = path
+        self.files = files
         self.folder = str(PurePath(path).parent) if path else None
         self.follows = memory.folding.of(np.array(follows, dtype=np.uint32))
 
@@ -248,6 +279,8 @@ class View:
         """1 in the folder, 2 elsewhere, -1 for a file that may not speak."""
         if not file.alive or file.path == self.path:
             return -1
+        if self.files is not None and file.path not in self.files:
+            return -1
         return 1 if file.folder == self.folder else 2
 
     def match(self, known: list[int]) -> Match:
@@ -256,13 +289,36 @@ class View:
         if not self.segments or len(known) < SHORTEST:
             return Match()
         query = self.query(known)
-        lengths = [s.suffixes.longest(query, partial(self._speaks, s)) for s in self.segments]
+        lengths = [self._longest(s, query) for s in self.segments]
         for length in sorted({n for n in lengths if n >= SHORTEST}, reverse=True)[:4]:
             found = self._at(query, length, [s for s, n in zip(self.segments, lengths, strict=True) if n >= length])
             if found is not None:
                 self.memory.hits += 1
                 return found
         return Match()
+
+    def _longest(self, segment: Segment, query: bytes) -> int:
+        """Tokens that the best place of a segment shares.
+
+        Where a project and a part of it are open in two editors, thousands of places that may not speak here can stand
+        before one that may: those are passed over together, and not for ever.
+        """
+        if self.files is None:
+            return segment.suffixes.longest(query, partial(self._speaks, segment))
+        passed = 0
+
+        def speaks(place: int) -> bool:
+            nonlocal passed
+            passed += 1
+            return passed > PATIENCE or self._speaks(segment, place)
+
+        length = segment.suffixes.longest(query, speaks)
+        if passed <= PATIENCE:
+            return length
+        for reach in WIDER:
+            if len(shared := self._speaking(segment, *segment.suffixes.near(query, reach))[1]):
+                return int(shared.max())
+        return 0
 
     def _at(self, query: bytes, length: int, segments: list[Segment]) -> Match | None:
         weights: dict[int, float] = defaultdict(float)

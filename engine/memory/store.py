@@ -1,7 +1,8 @@
 """Token ids of workspace files on disk, keyed by the hash of their text, so that a restart need not tokenise again.
 
-One SQLite file in the cache folder, readable by the user alone. It is a cache and nothing more: whatever goes wrong
-with it (read-only folder, full disk) costs time and is otherwise ignored; a damaged file is replaced.
+Whoever has the tokenizer can read the text from them, so only text that is on the disk anyway is given to it. One
+SQLite file in the cache folder, readable by the user alone. It is a cache and nothing more: whatever goes wrong with it
+(read-only folder, full disk) costs time and is otherwise ignored; a damaged file is replaced.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from platformdirs import user_cache_path
 
 from engine.memory.folding import Tokens
 
@@ -24,6 +26,21 @@ log = logging.getLogger(__name__)
 
 MAX_BYTES = 100_000_000
 WRITE_EVERY = 64  # files a transaction
+
+
+def cache_file() -> Path:
+    """The user's own."""
+    return user_cache_path("remask") / "memory.sqlite"
+
+
+def delete(file: Path) -> bool:
+    """Delete a store; whether there was one. Raises `OSError`."""
+    there = False
+    for end in ("", "-wal", "-shm"):
+        part = file.with_name(file.name + end)
+        there |= part.exists()
+        part.unlink(missing_ok=True)
+    return there
 
 
 class TokenStore:
@@ -40,9 +57,13 @@ class TokenStore:
         self._opened = False
         self._replaced = False
 
+    def key(self, text: str) -> bytes:
+        """Under what a text is kept."""
+        return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16, salt=self.model.encode()[:16]).digest()
+
     def tokens(self, text: str, encode: Callable[[str], list[int]], size: int) -> Tokens:
         """Token ids of `text`, from the cache where it has them; an id that is not under `size` is damage."""
-        key = hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16, salt=self.model.encode()[:16]).digest()
+        key = self.key(text)
         with self._lock:
             if not self._opened:  # an engine that remembers nothing leaves no file
                 self._open()
@@ -55,6 +76,17 @@ class TokenStore:
             if len(self._pending) + len(self._hits) >= WRITE_EVERY:
                 self._write()
         return ids
+
+    def drop(self, key: bytes) -> None:
+        """Delete a text that no file has any more."""
+        with self._lock:
+            self._pending = [row for row in self._pending if row[0] != key]
+            self._hits.pop(key, None)
+            if self._connection is not None:
+                try:
+                    self._connection.execute("DELETE FROM files WHERE hash = ?", (key,))
+                except sqlite3.Error as failure:
+                    self._give_up(failure)
 
     def close(self) -> None:
         """Write what is pending, drop what was not used for longest beyond the size limit."""
@@ -75,6 +107,7 @@ class TokenStore:
             self._connection = sqlite3.connect(file, timeout=1.0, check_same_thread=False, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=OFF")
+            self._connection.execute("PRAGMA secure_delete=ON")  # what is deleted is overwritten
             self._connection.execute("CREATE TABLE IF NOT EXISTS files (hash BLOB PRIMARY KEY, ids BLOB, used REAL)")
         except (OSError, sqlite3.Error) as failure:
             self._give_up(failure)
@@ -127,8 +160,7 @@ class TokenStore:
         log.warning("the memory's cache %s is damaged and is made anew: %s", self.file, failure)
         self._replaced = True
         try:
-            for end in ("", "-wal", "-shm"):
-                self.file.with_name(self.file.name + end).unlink(missing_ok=True)
+            delete(self.file)
         except OSError as failed:
             log.warning("it cannot be deleted: %s", failed)
             return

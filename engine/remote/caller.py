@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import random
+import secrets
 import time
 from collections.abc import Callable
 from typing import Any
@@ -18,6 +20,7 @@ from engine.service.backoff import MOST_SECONDS
 from engine.service.client import INVOKED_SECONDS, EngineClient, EngineState, Trace, seconds_left
 from engine.service.frames import Message
 from engine.service.link import Link, LinkLostError
+from engine.service.messages import Request
 from engine.service.options import EngineOptions
 
 GRACE_SECONDS = 1.0  # the engine answers by then after a deadline, whatever dies there
@@ -29,7 +32,8 @@ SPREAD = 0.25  # of a back-off, so that an engine that comes back is not called 
 class RemoteClient(EngineClient):
     """Keeps calling in the background, with back-off, from the first request or `start` until it is closed.
 
-    Files are kept to be remembered, and sent only to an engine that says that it has a memory.
+    Files are kept for this machine's engine and never sent, whatever the team's says of itself. Neither is the place of
+    the file that a request is about: a name that says nothing is enough to tell documents apart.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class RemoteClient(EngineClient):
         self.host = address
         self.failure: RemaskError | None = None  # why there is no connection
         self._url, self._plaintext = address, plaintext
+        self._salt = secrets.token_bytes(32)
         self._wire: SocketWire | None = None
         self._sent: str | None = None  # the token of the last call
         self._refused: tuple[str | None, TokenRefusedError] | None = None
@@ -49,18 +54,14 @@ class RemoteClient(EngineClient):
         """Whether a request would reach the engine now."""
         return self._link is not None and self._link.alive
 
-    async def remember(self, path: str, text: str) -> None:
-        """Keep a file, and tell an engine that has a memory."""
+    async def remember(self, path: str, text: str, unsaved: bool = False) -> None:
+        """Keep a file."""
         if self.options.memory:
-            self.keep(path, text)
-            if self.connected and self._link is not None and self._link.welcome.get("memory"):
-                await self._tell_memory({"kind": "remember", "path": path, "text": text})
+            self.keep(path, text, unsaved)
 
     async def forget(self, path: str) -> None:
-        """Drop a file, here and there."""
+        """Drop a file."""
         self._drop(path)
-        if self.connected and self._link is not None and self._link.welcome.get("memory"):
-            await self._tell_memory({"kind": "forget", "path": path})
 
     async def restart(self) -> None:
         """Hang up and call again: a team's engine is not one client's to restart. Raises what connecting raises."""
@@ -125,7 +126,18 @@ class RemoteClient(EngineClient):
         self._backoff.failure(min(wait, 10 * MOST_SECONDS))
 
     def _remembers(self, link: Link) -> bool:
-        return bool(self._remembered and link.welcome.get("memory"))
+        return False
+
+    def _about(self, request: Request, document: str | None) -> Message:
+        said = super()._about(request, document) | {"path": None}
+        if document is not None:
+            # Requests of one document go to one replica, popup and rewrites among them: what is behind # stays apart.
+            said["document"] = "#".join(self._nameless(part) for part in document.split("#", 1))
+        return said
+
+    def _nameless(self, name: str) -> str:
+        """Says nothing to who does not have our salt, and the same each time."""
+        return hashlib.blake2b(name.encode("utf-8", "replace"), key=self._salt, digest_size=16).hexdigest()
 
     def _on_end(self) -> None:
         link, self._link = self._link, None

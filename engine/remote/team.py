@@ -87,21 +87,17 @@ class TeamClient:
         """As `EngineClient.warm`."""
         await self._ask(lambda e: e.warm(request, document=document))
 
-    async def remember(self, path: str, text: str) -> None:
-        """Keep a file for whichever engine has a memory; a team's has none unless it says so."""
-        try:
-            await self._remote.remember(path, text)
-        finally:  # what one refuses the other may keep
-            if self._local is not None:
-                await self._local.remember(path, text)
+    async def remember(self, path: str, text: str, unsaved: bool = False) -> None:
+        """Keep a file for this machine's engine, and tell it if it answers now; the team's is sent no files."""
+        await self._remote.remember(path, text, unsaved)
+        if self._local is not None:
+            await self._local.remember(path, text, unsaved)
 
     async def forget(self, path: str) -> None:
-        """Drop a file from both."""
-        try:
-            await self._remote.forget(path)
-        finally:
-            if self._local is not None:
-                await self._local.forget(path)
+        """Drop a file."""
+        await self._remote.forget(path)
+        if self._local is not None:
+            await self._local.forget(path)
 
     def drop(self, path: str) -> None:
         """As `EngineClient.drop`."""
@@ -186,8 +182,7 @@ class TeamClient:
     def _fall_back(self) -> None:
         if self._local is None:
             self._local = EngineClient(self.options, on_state=self._on_local)
-            for path, text in self._remote.remembered.items():
-                self._local.keep(path, text)
+            self._remote.hand_over(self._local)
             self._in_background(self._local.start())
         self._on_local(self._local.state)
 

@@ -73,6 +73,7 @@ class EngineClient:
         self._backoff = Backoff()
         self._trouble = ""
         self._remembered: dict[str, str] = {}  # in the order in which they were first told
+        self._unsaved: set[str] = set()  # of them
         self._kept = 0  # characters of it
         self._sending = asyncio.Lock()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -99,8 +100,8 @@ class EngineClient:
         "pieces", "changed"}`, pieces being texts, None for a mask. Raises `BadRequestError`, and when invoked also
         `EngineUnavailableError` and `ModelError`.
         """
-        message = {"kind": "complete", "document": document, "automatic": automatic, "trace": trace is not None}
-        message |= messages.request_to_wire(request)
+        message = {"kind": "complete", "automatic": automatic, "trace": trace is not None}
+        message |= self._about(request, document)
         if not automatic:
             return messages.complete_answer(await self._invoke(message, request.deadline, trace))
         nothing = CompleteAnswer([], 0, 0)
@@ -116,28 +117,31 @@ class EngineClient:
 
     async def repair(self, request: RepairRequest, *, document: str | None = None) -> RepairAnswer:
         """A repair; it gives way to completions. Raises what `complete` raises when invoked."""
-        message = {"kind": "repair", "document": document} | messages.request_to_wire(request)
+        message = {"kind": "repair"} | self._about(request, document)
         return messages.repair_answer(await self._invoke(message, request.deadline))
 
     async def rewrite(self, request: RewriteRequest, *, document: str | None = None) -> RewriteAnswer:
         """Another text for a selection. Raises what `complete` raises when invoked."""
-        message = {"kind": "rewrite", "document": document} | messages.request_to_wire(request)
+        message = {"kind": "rewrite"} | self._about(request, document)
         return messages.rewrite_answer(await self._invoke(message, request.deadline))
 
     async def warm(self, request: CompleteRequest, *, document: str | None = None) -> None:
         """Prefill the context at a cursor before anyone asks; gives way to everything else. Never raises on purpose."""
-        message = {"kind": "warm", "document": document, "deadline": INVOKED_SECONDS}
+        message = {"kind": "warm", "deadline": INVOKED_SECONDS} | self._about(request, document)
         with contextlib.suppress(RemaskError, LinkLostError):
             link = await self._connected()
-            await link.call(message | messages.request_to_wire(request))
+            await link.call(message)
 
-    async def remember(self, path: str, text: str) -> None:
-        """Add a file to the workspace's memory; returns once it can be found. Sent again to every new engine."""
+    async def remember(self, path: str, text: str, unsaved: bool = False) -> None:
+        """Add a file to the workspace's memory; returns once it can be found. Sent again to every new engine.
+
+        Nothing of a text that is `unsaved` is kept on the disk.
+        """
         if self.options.memory:
-            self.keep(path, text)
-            await self._tell_memory({"kind": "remember", "path": path, "text": text})
+            self.keep(path, text, unsaved)
+            await self._tell_memory(_remember(path, text, unsaved))
 
-    def keep(self, path: str, text: str) -> None:
+    def keep(self, path: str, text: str, unsaved: bool = False) -> None:
         """Have a file remembered by the engine that is connected to next.
 
         Who feeds a workspace begins with what matters most: over the bound the file that came last makes room.
@@ -147,6 +151,7 @@ class EngineClient:
             return
         self._kept += len(text) - len(self._remembered.get(path, ""))
         self._remembered[path] = text
+        (self._unsaved.add if unsaved else self._unsaved.discard)(path)
         while self._kept > MAX_REMEMBERED:
             self._drop(next(other for other in reversed(self._remembered) if other != path))
 
@@ -154,6 +159,11 @@ class EngineClient:
     def remembered(self) -> Mapping[str, str]:
         """Texts of the files that this client had remembered, by path."""
         return MappingProxyType(self._remembered)
+
+    def hand_over(self, other: EngineClient) -> None:
+        """Have another client's engine know the same files."""
+        for path, text in self._remembered.items():
+            other.keep(path, text, path in self._unsaved)
 
     async def forget(self, path: str) -> None:
         """Drop a file from the workspace's memory."""
@@ -203,6 +213,7 @@ class EngineClient:
 
     def _drop(self, path: str) -> None:
         self._kept -= len(self._remembered.pop(path, ""))
+        self._unsaved.discard(path)
 
     # Asking.
 
@@ -291,6 +302,9 @@ class EngineClient:
     def _failed(self, failure: RemaskError) -> None:
         self._backoff.failure()
 
+    def _about(self, request: messages.Request, document: str | None) -> Message:
+        return {"document": document} | messages.request_to_wire(request)
+
     def _remembers(self, link: Link) -> bool:
         return bool(self._remembered)
 
@@ -303,7 +317,7 @@ class EngineClient:
 
     async def _send_again(self, link: Link, path: str, text: str) -> None:
         try:
-            await link.call({"kind": "remember", "path": path, "text": text, "deadline": MEMORY_SECONDS})
+            await link.call(_remember(path, text, path in self._unsaved) | {"deadline": MEMORY_SECONDS})
         except BadRequestError:
             self._drop(path)  # it cannot be sent, now or later: a name that is no text, for one
         except RemaskError:
@@ -315,7 +329,9 @@ class EngineClient:
         if self._closed or link is None:
             return
         if link.goodbye is not None:
-            self._become(EngineState("stopped", link.goodbye))
+            # An engine that could not load its model leaves after a while: what is wrong with the model stays wrong.
+            if self.state.state != "failed":
+                self._become(EngineState("stopped", link.goodbye))
             return
         self._backoff.failure()
         self._trouble = "the engine process ended unexpectedly"
@@ -341,6 +357,10 @@ class EngineClient:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+
+def _remember(path: str, text: str, unsaved: bool) -> Message:
+    return {"kind": "remember", "path": path, "text": text, "unsaved": unsaved}
 
 
 def seconds_left(deadline: float | None, default: float) -> float:

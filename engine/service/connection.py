@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import secrets
 from typing import TYPE_CHECKING
@@ -32,6 +33,7 @@ log = logging.getLogger(__name__)
 GREETING_SECONDS = 5.0
 LARGE_FRAME = 1_000_000  # bytes; of these the engine reads one at a time
 LARGE_SECONDS = 20.0
+NUMBERS = itertools.count(1)
 MAX_UNSENT = 8_000_000  # bytes that a client may leave unread before it is cut off
 MAX_UNSENT_TRACE = 256_000  # above this, steps are left out of its denoising view
 
@@ -44,6 +46,8 @@ class Connection:
         self.reader = reader
         self.writer = writer
         self.purpose = ""  # "work" or "control" once it has been let in
+        self.number = next(NUMBERS)
+        self.files: set[str] = set()  # that it had remembered: those that may speak to it
 
     async def serve(self) -> None:
         """Until the client leaves, breaks the protocol or is cut off."""

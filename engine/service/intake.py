@@ -35,7 +35,8 @@ def _body(kind: str, message: Message) -> tuple[Rank, Any]:
     if kind == "warm":
         return Rank.WARM, messages.request_from_wire(CompleteRequest, message)
     if kind == "remember":
-        return Rank.MEMORY, (messages.text_field(message, "path"), messages.text_field(message, "text"))
+        path, text = messages.text_field(message, "path"), messages.text_field(message, "text")
+        return Rank.MEMORY, (path, text, 0, message.get("unsaved") is not True)
     if kind == "forget":
         return Rank.MEMORY, [messages.text_field(message, "path")]
     if kind == "stats":

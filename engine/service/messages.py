@@ -28,21 +28,22 @@ from engine.types import (
 )
 
 MAX_SECONDS = 3600.0
+NOT_ASKED = ("files",)  # of a request: what the engine process puts in itself
 
 Data = TypeVar("Data")
 Request = CompleteRequest | RepairRequest | RewriteRequest
 
 
 def request_to_wire(request: Request) -> Message:
-    """Every field but the deadline, which the sender gives in seconds."""
-    return {f.name: getattr(request, f.name) for f in fields(request) if f.name != "deadline"}
+    """Every field but the deadline, which the sender gives in seconds, and those that are not the sender's to say."""
+    return {f.name: getattr(request, f.name) for f in fields(request) if f.name not in ("deadline", *NOT_ASKED)}
 
 
 def request_from_wire(kind: type[Data], message: Message) -> Data:
     """A request without its deadline; `BadRequestError` names a field that is missing or of the wrong type."""
     values = {}
     for name, hint in _types(cast(Any, kind)).items():
-        if name == "deadline" or name not in message:
+        if name in ("deadline", *NOT_ASKED) or name not in message:
             continue
         value = message[name]
         if not _fits(value, hint):

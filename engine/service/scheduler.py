@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import enum
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Set
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -51,6 +51,7 @@ class Job:
     budget: float = 60.0  # seconds to answer in
     size: int = 0  # bytes it holds while it waits
     trace: bool = False
+    files: Set[str] | None = None  # remembered ones that may speak; None is all
     arrived: float = 0.0  # this and `deadline` are `time.monotonic()` instants
     deadline: float | None = None
     cancel: CancelToken = field(default_factory=CancelToken)

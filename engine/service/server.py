@@ -46,7 +46,7 @@ class EngineServer:
         self.door = Door(find_place(options))
         self.dispatcher = Dispatcher(load or engine_loader(options), options.device, self._on_state, self.leave)
         self._connections: set[Connection] = set()
-        self._owners: dict[str, set[Connection]] = {}  # who asked to remember a file
+        self._owners: dict[str, set[Connection]] = {}  # who asked to remember a file; the inverse of `Connection.files`
         self._leaving = asyncio.Event()
         self._why_leaving = ""
         self._trouble = ""
@@ -136,21 +136,23 @@ class EngineServer:
     def forget_connection(self, connection: Connection) -> None:
         """A client left: its work is dropped, and the files that only it had remembered are forgotten."""
         self._connections.discard(connection)
-        orphans = [
+        given_up = [
             path
             for job in self.dispatcher.scheduler
             if job.owner is connection and job.kind == "forget"
             for path in job.body
         ]
+        orphans: list[str] = []
         self.dispatcher.drop_all(connection)
-        for path in [path for path, owners in self._owners.items() if connection in owners]:
+        for path in connection.files:
             self._owners[path].discard(connection)
             if not self._owners[path]:
                 del self._owners[path]
                 orphans.append(path)
-        if orphans and self.dispatcher.state == "ready":
-            with contextlib.suppress(EngineUnavailableError):  # the memory is bounded: some files more do no harm
-                self.dispatcher.submit(Job(self, 0, "forget", Rank.MEMORY, Orphans(orphans, self._owners), _nobody))
+        for kind, paths in (("forget", given_up), ("release", orphans)):
+            if paths and self.dispatcher.state == "ready":
+                with contextlib.suppress(EngineUnavailableError):  # the memory is bounded: some files more do no harm
+                    self.dispatcher.submit(Job(self, 0, kind, Rank.MEMORY, Orphans(paths, self._owners), _nobody))
 
     def _on_state(self) -> None:
         for connection in self._connections:
@@ -182,23 +184,31 @@ class EngineServer:
         if message["kind"] == "stats":
             send = self._with_stats(connection)
         job = job_from(message, connection, send, size)
+        job.files = connection.files
         if job.kind == "forget":
             self._forget(connection, job)
             return
+        if job.kind == "remember":
+            path, text, _, store = job.body
+            job.body = (path, text, connection.number, store)
         self.dispatcher.submit(job)
         if job.kind == "remember":
-            self._owners.setdefault(job.body[0], set()).add(connection)
+            path = job.body[0]
+            self._owners.setdefault(path, set()).add(connection)
+            connection.files.add(path)
 
     def _forget(self, connection: Connection, job: Job) -> None:
         """A client gives a file up; it is forgotten once nobody else has it remembered."""
         (path,) = job.body
         if others := self._owners.get(path, set()) - {connection}:
             self._owners[path] = others
+            connection.files.discard(path)
             job.send({"id": job.id, "kind": "answer", "answer": None})
             return
         job.body = Orphans([path], self._owners)
         self.dispatcher.submit(job)
         self._owners.pop(path, None)
+        connection.files.discard(path)
 
     def _with_stats(self, connection: Connection) -> Callable[[Message], None]:
         """The engine's numbers go out with the service's."""

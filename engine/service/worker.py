@@ -170,18 +170,19 @@ class Worker:
             raise ModelError(self.failed or "no model is loaded")
         job.cancel.check()
         if job.kind == "complete":
-            request = replace(job.body, deadline=job.deadline)
+            request = replace(job.body, deadline=job.deadline, files=job.files)
             observe = self._observer(engine, job) if job.trace else None
             return messages.answer_to_wire(engine.run_complete(request, job.cancel, observe))
         if job.kind == "repair":
             return messages.answer_to_wire(engine.run_repair(replace(job.body, deadline=job.deadline), job.cancel))
         if job.kind == "rewrite":
-            return messages.answer_to_wire(engine.run_rewrite(replace(job.body, deadline=job.deadline), job.cancel))
+            request = replace(job.body, deadline=job.deadline, files=job.files)
+            return messages.answer_to_wire(engine.run_rewrite(request, job.cancel))
         if job.kind == "remember":
             engine.remember(*job.body)
-        elif job.kind == "forget":
+        elif job.kind in ("forget", "release"):  # of a file that is gone, or of a client that is
             for path in job.body:
-                engine.forget(path)
+                engine.forget(path, job.kind == "forget")
         elif job.kind == "warm":
             engine.warm(job.body, job.cancel)
         elif job.kind == "stats":

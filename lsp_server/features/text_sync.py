@@ -31,6 +31,7 @@ def did_open(session: Session, params: types.DidOpenTextDocumentParams) -> None:
     document = session.documents.open(params.text_document)
     session.type_along.forget(params.text_document.uri)
     session.diagnosis.opened(document)
+    session.silence(document)
     if session.looks_at(document.snapshot) and not session.excluded(document.snapshot):
         session.start_engine()
     session.memory.changed(document)
@@ -57,6 +58,7 @@ def did_close(session: Session, params: types.DidCloseTextDocumentParams) -> Non
     session.shown.closed(uri)
     session.type_along.forget(uri)
     document = session.documents.close(uri)
+    session.left(uri)
     session.diagnosis.closed(uri)
     if document is not None:
         session.memory.closed(document)

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from engine.cli.main import main
+from engine.cli.repair_command import patch
+from engine.cli.source_file import read_source
 from tests.conftest import ROOT
 
 CART = (ROOT / "examples" / "cart.py").read_text(encoding="utf-8")
@@ -79,6 +81,33 @@ def test_repair_diff_is_a_patch_and_nothing_else(capsys, broken):
     assert "-def total(items)" in out.splitlines()
     assert "+def total(items):" in out.splitlines()
     assert broken.read_text() == BROKEN
+
+
+@pytest.mark.parametrize("name", ["broken.py", "two words.py", 'a "quoted" näme.py'])
+@pytest.mark.parametrize(
+    "data",
+    [
+        BROKEN.encode(),
+        BROKEN.replace("\n", "\r\n").encode(),
+        BROKEN.rstrip("\n").encode(),
+        b"def f():\r\n    print((1)",
+        b"\xef\xbb\xbf" + BROKEN.replace("\n", "\r\n").encode(),
+        b"# -*- coding: latin-1 -*-\n# \xe4\x0c\n" + BROKEN.encode(),
+    ],
+    ids=["LF", "CRLF", "no final newline", "a last line that changes", "byte order mark", "latin-1"],
+)
+def test_repair_diff_applies_with_git(tmp_path, data, name):
+    file = tmp_path / name
+    file.write_bytes(data)
+    source = read_source(str(file), None)
+    new = source.text.replace("(items)\n", "(items):\n").replace("(items)\r", "(items):\r").replace("((1)", "((1))")
+    (tmp_path / "patch").write_bytes(patch(source, name, new))
+    source.write(new)
+    mended = file.read_bytes()
+    assert mended != data
+    file.write_bytes(data)
+    subprocess.run(["git", "apply", "--whitespace=nowarn", "patch"], check=True, cwd=tmp_path)
+    assert (tmp_path / name).read_bytes() == mended
 
 
 def test_repair_write_mends_the_file_and_a_second_time_leaves_it_alone(capsys, broken):

@@ -20,6 +20,19 @@ from lsp_server.session import Session
 
 MODEL = "a model"
 
+to_thread = asyncio.to_thread
+threads: set[object] = set()  # one thing for each piece of work that runs in a thread now
+
+
+async def counted_to_thread(work: Callable[..., Any], /, *arguments: Any, **named: Any) -> Any:
+    """`asyncio.to_thread`, so that a test knows whether something still runs there."""
+    mark = object()
+    threads.add(mark)
+    try:
+        return await to_thread(work, *arguments, **named)
+    finally:
+        threads.discard(mark)
+
 
 class Client:
     """An engine's client as the session has one: notes what it is asked and says what a test has it say."""
@@ -85,7 +98,7 @@ class Client:
         assert self.failure is not None
         raise self.failure
 
-    async def remember(self, path: str, text: str) -> None:
+    async def remember(self, path: str, text: str, unsaved: bool = False) -> None:
         await self._talk()
         if path in self.refused:
             raise BadRequestError(f"{path} cannot be remembered")
@@ -118,6 +131,7 @@ class Alone:
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path, settings: dict[str, Any]) -> None:
         self.clients: list[Client] = []
         patch.setattr(session_module, "EngineClient", self._client)
+        patch.setattr(asyncio, "to_thread", counted_to_thread)
         self.server: Server = build()
         self.server.protocol.client_capabilities = t.ClientCapabilities()
         self.said: list[tuple[str, Any]] = []
@@ -167,13 +181,19 @@ class Alone:
     def close(self, uri: str) -> None:
         text_sync.did_close(self.session, t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(uri)))
 
-    async def until(self, what: Callable[[], bool], seconds: float = 5.0) -> None:
+    async def until(self, what: Callable[[], bool], seconds: float = 30.0) -> None:
         async with asyncio.timeout(seconds):
             while not what():
                 await asyncio.sleep(0.01)
 
 
 async def quiet() -> None:
-    """Whatever goes on without waiting has gone on. In slices: a loop that was held up has its turns all the same."""
-    for _ in range(15):
-        await asyncio.sleep(0.01)
+    """Whatever goes on without waiting has gone on, in threads as well.
+
+    In slices: a loop that was held up has its turns all the same.
+    """
+    calm = 0
+    async with asyncio.timeout(60):
+        while calm < 15:
+            await asyncio.sleep(0.01)
+            calm = 0 if threads else calm + 1

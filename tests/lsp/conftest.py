@@ -16,6 +16,7 @@ async def editor(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) ->
     settings = {
         "log": {"level": "debug"},
         "completion": {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000, "alternatives": 2},
+        "fixes": {"timeoutMs": 60_000},
         "memory": {"enable": False},
     }
     running = await Editor.start(folder, settings)

@@ -121,7 +121,7 @@ class Editor:
         stats = await self.command("remask.stats")
         return int(stats["engine"]["completions"])
 
-    async def until(self, what: Any, seconds: float = 20.0) -> None:
+    async def until(self, what: Any, seconds: float = 60.0) -> None:
         """Wait until `what()` holds."""
         end = time.monotonic() + seconds
         while not what():
@@ -233,7 +233,7 @@ class Buffer:
         )
         return [a for a in found or [] if isinstance(a, t.CodeAction)]
 
-    async def fixes(self, offset: int, seconds: float = 20.0) -> list[t.CodeAction]:
+    async def fixes(self, offset: int, seconds: float = 90.0) -> list[t.CodeAction]:
         """Quick fixes at an offset, once they are known."""
         end = time.monotonic() + seconds
         while not (found := await self.actions(offset, [t.CodeActionKind.QuickFix])):

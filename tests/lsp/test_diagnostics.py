@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from lsprotocol import types as t
 
 import grammars
@@ -21,6 +23,15 @@ BROKEN = {
     "typescript": ("interface Point {\n  x: number;\n  y: number;<|>\n", None),
     "typescriptreact": ("const a = <div>{items.map((i) => <b key={i}>{i}</b>}</div>;<|>\n", None),
 }
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def patient(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) -> AsyncIterator[Editor]:
+    """A session in which nothing ever rests: what is marked or withdrawn there is so for another reason."""
+    settings = {"diagnostics": {"restMs": 60_000}, "memory": {"enable": False}}
+    running = await Editor.start(tmp_path_factory.mktemp("patient"), settings)
+    yield running
+    await running.stop()
 
 
 async def rest(editor: Editor, seconds: float = 1.6) -> None:
@@ -80,39 +91,41 @@ async def test_a_valid_file_never_gets_a_diagnostic(editor: Editor, path: str) -
 
 async def test_the_statement_being_typed_is_marked_only_when_it_rests(editor: Editor) -> None:
     buffer = editor.open("def f(a):\n    return a\n\n\n<|>\n")
+    typed, rested = time.monotonic(), 0.0  # a machine that is busy may let it rest between two characters
     for character in "print((1":
+        rested = max(rested, time.monotonic() - typed)
+        typed = time.monotonic()
         buffer.type(character)
         await asyncio.sleep(0.05)
-        assert buffer.diagnostics == []
-    typed = time.monotonic() - 0.05
+        assert buffer.diagnostics == [] or max(rested, time.monotonic() - typed) >= 1.0
     await editor.until(lambda: buffer.diagnostics)
-    assert time.monotonic() - typed >= 1.0, "it had not rested yet"
+    assert max(rested, time.monotonic() - typed) >= 1.0, "it had not rested yet"
     assert buffer.diagnostics[0].range.start.line == 4
 
 
-async def test_leaving_the_statement_marks_it_at_once(editor: Editor) -> None:
-    buffer = editor.open("a = 1\nb = 2\nc = 3\nd = 4\n\n\n<|>\n")
+async def test_leaving_the_statement_marks_it_at_once(patient: Editor) -> None:
+    buffer = patient.open("a = 1\nb = 2\nc = 3\nd = 4\n\n\n<|>\n")
     buffer.type("print((1")
     await asyncio.sleep(0.4)
     assert buffer.diagnostics == []
     await buffer.actions(0)  # the cursor is in the first line now
-    await editor.until(lambda: buffer.diagnostics, 0.7)  # at rest it would come 0.8 s later
+    await patient.until(lambda: buffer.diagnostics, 20)
 
 
-async def test_a_problem_that_was_shown_stays_while_something_else_is_typed(editor: Editor) -> None:
-    buffer = editor.open("def f(a)\n    return a\n\n\n<|>\n")
-    await editor.until(lambda: buffer.diagnostics)
+async def test_a_problem_that_was_shown_stays_while_something_else_is_typed(patient: Editor) -> None:
+    buffer = patient.open("def f(a)\n    return a\n\n\n<|>\n")
+    await patient.until(lambda: buffer.diagnostics)
     for character in "x = 1":
         buffer.type(character)
         await asyncio.sleep(0.1)
         assert [d.range.start.line for d in buffer.diagnostics] == [0]
 
 
-async def test_a_problem_mended_by_hand_is_withdrawn_at_once(editor: Editor) -> None:
-    buffer = editor.open("def f(a)<|>\n    return a\n")
-    await editor.until(lambda: buffer.diagnostics)
+async def test_a_problem_mended_by_hand_is_withdrawn_at_once(patient: Editor) -> None:
+    buffer = patient.open("def f(a)<|>\n    return a\n")
+    await patient.until(lambda: buffer.diagnostics)
     buffer.type(":")
-    await editor.until(lambda: not buffer.diagnostics, 0.9)
+    await patient.until(lambda: not buffer.diagnostics, 20)
 
 
 async def test_fixes_for_an_older_text_are_not_offered(editor: Editor) -> None:

@@ -24,7 +24,10 @@ def replace(doc: Document, start: int, end: int, new: str) -> str:
         (5, 5, "\n        ", "typed"),
         (5, 5, "a whole line", "pasted"),
         (2, 5, "", "deleted"),
-        (0, 5, "x", "deleted"),
+        (0, 5, "x", "typed"),
+        (0, 5, "()", "typed"),
+        (0, 5, " ", "deleted"),
+        (0, 9, "a word", "deleted"),
     ],
 )
 def test_a_change_is_told_for_what_it_is(start: int, end: int, new: str, kind: str) -> None:
@@ -37,6 +40,13 @@ def test_bringing_back_an_earlier_text_is_an_undo_and_typing_it_again_is_not() -
     assert replace(doc, 8, 8, "compute(1)") == "undone"
     assert replace(doc, 17, 18, "") == "deleted"
     assert replace(doc, 17, 17, ")") == "typed"
+
+
+def test_an_undo_that_shortens_the_text_is_no_typing_over_a_selection() -> None:
+    doc = document("x = 1\n")
+    assert replace(doc, 0, 1, "value") == "pasted"
+    assert replace(doc, 0, 5, "x") == "deleted"
+    assert replace(doc, 0, 1, "y") == "typed"
 
 
 def test_several_changes_in_one_message_apply_one_after_the_other() -> None:

@@ -26,7 +26,7 @@ async def test_a_model_that_is_not_there_is_a_status_and_not_a_traceback(engine_
         assert await buffer.ask() == []
         buffer.type("x")
         assert await buffer.ask(invoked=True) == []
-        assert time.monotonic() - started < 10
+        assert time.monotonic() - started < 60
         broken = editor.open("def add(a, b)\n    return a\n")
         await editor.until(lambda: broken.diagnostics)
         assert await broken.actions(0) == []

@@ -96,22 +96,22 @@ def test_only_a_neovim_with_ghost_text_of_its_own_waits_before_it_asks(name: str
 async def test_newer_work_ends_older_work_and_cancelling_ends_both() -> None:
     latest, ended = Latest(), []
 
-    async def work(name: str) -> str:
+    async def work(name: str, seconds: float = 0.2) -> str:
         try:
-            await asyncio.sleep(0.2)
+            await asyncio.sleep(seconds)
         except asyncio.CancelledError:
             ended.append(name)
             raise
         return name
 
-    first = asyncio.ensure_future(latest.run("a", work("first")))
+    first = asyncio.ensure_future(latest.run("a", work("first", 30)))
     await asyncio.sleep(0.01)
     second = asyncio.ensure_future(latest.run("a", work("second")))
     other = asyncio.ensure_future(latest.run("b", work("other")))
     assert await first is None
     assert await second == "second"
     assert await other == "other"
-    third = asyncio.ensure_future(latest.run("a", work("third")))
+    third = asyncio.ensure_future(latest.run("a", work("third", 30)))
     await asyncio.sleep(0.01)
     third.cancel()
     with pytest.raises(asyncio.CancelledError):

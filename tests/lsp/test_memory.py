@@ -28,7 +28,7 @@ async def editor(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) ->
     for name in ("a.py", "b.ts", ".env", "secrets.py", "generated/c.py", "node_modules/x/d.js", "notes.txt"):
         (folder / name).write_text(code if name.endswith(".py") else "export const a = 1;\n")
     (folder / "binary.py").write_bytes(b"\0\1\2")
-    running = await Editor.start(folder, {"completion": {"timeoutMs": 30_000}})
+    running = await Editor.start(folder, {"completion": {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000}})
     yield running
     await running.stop()
 
@@ -38,7 +38,7 @@ async def files(editor: Editor) -> int:
 
 
 async def holds(editor: Editor, wanted: int) -> None:
-    end = asyncio.get_running_loop().time() + 20
+    end = asyncio.get_running_loop().time() + 90
     while (count := await files(editor)) != wanted:
         assert asyncio.get_running_loop().time() < end, f"{count} files, not {wanted}\n{editor.log()}"
         await asyncio.sleep(0.1)
@@ -47,7 +47,7 @@ async def holds(editor: Editor, wanted: int) -> None:
 async def test_the_workspaces_source_files_are_remembered_and_excluded_ones_never(editor: Editor) -> None:
     before = editor.open("from a import <|>\n", name="main.py")
     await before.ask(invoked=True)
-    await editor.until(lambda: "the memory was fed" in editor.log())
+    await editor.until(lambda: "the memory was fed" in editor.log(), 90)
     await holds(editor, 2)
 
 

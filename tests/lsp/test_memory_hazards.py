@@ -64,11 +64,12 @@ async def editor(tmp_path_factory: pytest.TempPathFactory, engine_home: Path) ->
         (folder / link).symlink_to(folder / target)
     (folder / "circle").symlink_to(folder, target_is_directory=True)
     (folder / "itself.py").symlink_to(folder / "itself.py")
-    settings = {"completion": {"timeoutMs": 30_000, "alternatives": 1}, "exclude": ["private/"]}
+    completion = {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000, "alternatives": 1}
+    settings = {"completion": completion, "exclude": ["private/"]}
     running = await Editor.start(folder, settings)
     first = running.open("def (<|>\n", name="broken.py")  # not remembered: it does not parse
     await first.ask(invoked=True)
-    await running.until(lambda: "the memory was fed" in running.log(), 60)
+    await running.until(lambda: "the memory was fed" in running.log(), 90)
     yield running
     await running.stop()
 

@@ -82,7 +82,7 @@ def test_every_setting_is_described_and_has_a_type() -> None:
 async def test_settings_come_from_the_client_are_checked_and_take_effect(engine_home: Path, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "remask.log"
     pulled = {"completion": {"multilin": "never"}, "languages": {"javascript": False}, "log": {"file": str(log)}}
-    initial = {"memory": {"enable": False}, "completion": {"timeoutMs": 30_000}}
+    initial = {"memory": {"enable": False}, "completion": {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000}}
     editor = await Editor.start(tmp_path, initial, configuration={"remask": pulled})
     try:
         await editor.until(lambda: "workspace/didChangeConfiguration" in editor.registered)
@@ -106,7 +106,7 @@ async def test_settings_come_from_the_client_are_checked_and_take_effect(engine_
 
 @pytest.mark.asyncio(loop_scope="function")
 async def test_a_client_without_ghost_text_gets_suggestions_in_its_list(engine_home: Path, tmp_path: Path) -> None:
-    initial = {"memory": {"enable": False}, "completion": {"timeoutMs": 30_000}}
+    initial = {"memory": {"enable": False}, "completion": {"timeoutMs": 30_000, "invokedTimeoutMs": 30_000}}
     editor = await Editor.start(tmp_path, initial, inline=False)
     try:
         assert editor.result is not None

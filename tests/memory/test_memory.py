@@ -5,13 +5,14 @@ import os
 import sqlite3
 import stat
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from engine.memory import Memory, index
 from engine.memory import store as store_module
-from engine.memory.store import TokenStore
+from engine.memory.store import TokenStore, delete
 from engine.vocabulary import Vocabulary
 
 END = 0
@@ -123,7 +124,7 @@ def test_many_files_are_merged_and_every_one_is_still_found(memory):
     for i in range(80):
         memory.remember(f"pkg/m{i}.py", f"def unique_{i}_start(alpha_{i}):\n    return handle_{i}_finish(alpha_{i})\n")
     memory.settle()
-    assert len(memory._shelves["python"].segments) == 1, "whenever the merges on the way came"
+    assert len(memory._shelves["python", 0].segments) == 1, "whenever the merges on the way came"
     for i in range(80):
         found = ahead(memory, f"def unique_{i}_start(alpha_{i}):\n    return handle_{i}_")
         assert found.startswith("finish"), i
@@ -142,6 +143,37 @@ def test_a_files_own_copy_hides_nobody_elses(memory, edited):
         memory.remember("pkg/mine.py", mine + "\n")
     prefix = mine[: mine.index("own_copy")]
     assert ahead(memory, prefix, "\n", "pkg/mine.py").startswith("append_quarterly_figures(warehouse.region")
+
+
+def test_files_that_may_not_speak_say_nothing_and_stand_in_nobodys_way(memory):
+    """A project, and one file of it that is open in another editor as well."""
+    for i in range(300):
+        memory.remember(f"pkg/m{i}.py", CALL + f"theirs_{i}()\n", 1)
+    memory.remember("pkg/ledger.py", LEDGER, 1)
+    memory.remember("other/x.py", CALL + "elsewhere()\n", 2)
+    memory.settle()
+    known = memory.vocabulary.encode(CALL)
+
+    def said(*files: str) -> str:
+        match = memory.view("python", None, CALL, "\n", END, set(files)).match(known)
+        return memory.vocabulary.decode(match.ahead)
+
+    assert said() == said("nowhere.py") == ""
+    assert said("pkg/ledger.py").startswith("append_quarterly_figures")
+    assert said("other/x.py").startswith("elsewhere")
+    assert said("pkg/m7.py", "other/x.py").startswith(("theirs_7", "elsewhere"))
+
+
+def test_files_of_two_groups_are_sorted_apart_and_a_group_ends_with_its_last_file(memory):
+    memory.remember("a.py", LEDGER, 1)
+    memory.remember("b.py", LEDGER, 2)
+    memory.remember("a.py", LEDGER + "\n", 2)
+    assert {label: list(shelf.files) for label, shelf in memory._shelves.items()} == {
+        ("python", 1): ["a.py"],
+        ("python", 2): ["b.py"],
+    }
+    memory.forget("a.py")
+    assert list(memory._shelves) == [("python", 2)]
 
 
 def test_a_thousand_replaced_files_leave_nothing_of_their_old_text(memory):
@@ -300,3 +332,46 @@ def test_a_row_that_no_vocabulary_has_written_is_read_anew(vocabulary, tmp_path,
         assert connection.execute("SELECT ids FROM files").fetchall() == [
             (np.array(vocabulary.encode(LEDGER), dtype=np.uint32).tobytes(),)
         ]
+
+
+def rows(file: Path) -> list[bytes]:
+    with contextlib.closing(sqlite3.connect(file)) as connection:
+        return [row[0] for row in connection.execute("SELECT ids FROM files")]
+
+
+def test_what_is_not_saved_is_never_written_to_the_disk(vocabulary, tmp_path):
+    file = tmp_path / "memory.sqlite"
+    memory = Memory(vocabulary, TokenStore(file, "model"))
+    memory.remember("a.py", LEDGER, store=False)
+    assert ahead(memory, CALL).startswith("append_quarterly")
+    assert not file.exists()
+    memory.remember("b.py", "x = 1\n")
+    memory.close()
+    assert rows(file) == [np.array(vocabulary.encode("x = 1\n"), dtype=np.uint32).tobytes()]
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_a_forgotten_file_is_forgotten_on_the_disk_too_unless_another_says_the_same(vocabulary, tmp_path, written):
+    file = tmp_path / "memory.sqlite"
+    if written:
+        before = Memory(vocabulary, TokenStore(file, "model"))
+        before.remember("a.py", LEDGER)
+        before.close()
+    memory = Memory(vocabulary, TokenStore(file, "model"))
+    memory.remember("a.py", LEDGER)
+    memory.remember("copy.py", LEDGER)
+    memory.remember("closed.py", "x = 1\n")
+    memory.forget("a.py")
+    memory.forget("closed.py", erase=False)
+    memory.close()
+    assert len(rows(file)) == 2
+
+    memory = Memory(vocabulary, TokenStore(file, "model"))
+    memory.remember("copy.py", LEDGER)
+    memory.remember("copy.py", LEDGER + "unsaved = 1\n", store=False)
+    memory.forget("copy.py")
+    memory.close()
+    assert rows(file) == [np.array(vocabulary.encode("x = 1\n"), dtype=np.uint32).tobytes()]
+    assert delete(file)
+    assert list(tmp_path.iterdir()) == []
+    assert not delete(file)

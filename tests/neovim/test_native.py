@@ -36,7 +36,7 @@ local function answer(method, params)
 end
 
 vim.lsp.config('remask', {
-  cmd = function()
+  cmd = function(dispatchers)
     local closing, last = false, 0
     return {
       request = function(method, params, callback, on_reply)
@@ -53,7 +53,10 @@ vim.lsp.config('remask', {
       end,
       notify = function() return true end,
       is_closing = function() return closing end,
-      terminate = function() closing = true end,
+      terminate = function()
+        if not closing then dispatchers.on_exit(0, 15) end
+        closing = true
+      end,
     }
   end,
 })
@@ -152,3 +155,92 @@ def test_what_a_command_answers_for_an_error_is_said(nvim: Driver, tmp_path: Pat
     nvim.until("return #executed == 2")
     nvim.until("return select(2, vim.fn.execute('messages'):gsub('Remask: it failed', '')) == 2")
     assert "attempt to" not in nvim.messages()
+
+
+JUMP = "imap <Plug>(myjump) JUMP"
+FORMS = {
+    "nothing": "",
+    "a plug, sometimes": f"{JUMP}\nimap <silent><expr> <Tab> v:true ? '<Plug>(myjump)' : '<Tab>'",
+    "the key itself, sometimes": f"{JUMP}\nimap <silent><expr> <Tab> v:false ? '<Plug>(myjump)' : '<Tab>'",
+    "a plug": f"{JUMP}\nimap <Tab> <Plug>(myjump)",
+    "its own key and more": "imap <Tab> <Tab>more",
+    "its own key and more, here": "imap <buffer> <Tab> <Tab>more",
+    "what waits for a key": "imap <Tab> <C-R>",
+    "Lua": "lua vim.keymap.set('i', '<Tab>', function() vim.api.nvim_paste('LUA', false, -1) end)",
+    "Lua, here": "lua vim.keymap.set('i', '<Tab>', function() vim.api.nvim_paste('L', false, -1) end, { buffer = 0 })",
+    "Lua that says keys": "lua vim.keymap.set('i', '<Tab>', function() return '<C-R>=1+1<CR>' end, { expr = true })",
+    "Lua that says a plug": f"{JUMP}\nlua vim.keymap.set('i', '<Tab>', function() return '<Plug>(myjump)' end,"
+    " { expr = true, remap = true })",
+    "Lua that says bytes": "lua vim.keymap.set('i', '<Tab>', function() return vim.keycode('<C-R>=2+2<CR>') end,"
+    " { expr = true, replace_keycodes = false })",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_key_does_to_the_letter_what_it_did_whatever_is_typed_behind_it(
+    form: str, nvim: Driver, tmp_path: Path
+) -> None:
+    def typed() -> str:
+        nvim.keys("o<Tab>=3+3<CR>!<Tab>=4+4<CR>?")
+        nvim.until_text(lambda text: text.endswith("?"))
+        nvim.keys("<Tab>=5+5<CR>.")
+        return nvim.until_text(lambda text: text.endswith("."))
+
+    nvim.lua("vim.cmd('filetype plugin indent off')")
+    for command in FORMS[form].splitlines():
+        nvim.call("nvim_command", command)
+    expected = typed()
+    nvim.keys("<Esc>:%delete<CR>")
+    nvim.until_text(lambda text: text == "")
+    nvim.lua("vim.bo.filetype = 'python'")  # from here on the keys are ours
+    nvim.until("return #vim.lsp.get_clients({ name = 'remask', bufnr = 0 }) > 0")
+    ours = "vim.startswith(vim.fn.maparg('<Tab>', 'i', false, true).desc or '', 'Remask')"
+    nvim.until(f"return {ours}")
+    assert typed() == expected
+    nvim.until(f"return {ours}")
+
+
+def test_one_undo_takes_back_the_suggestion_and_nothing_that_was_typed(nvim: Driver, tmp_path: Path) -> None:
+    show(nvim, tmp_path, "ret", "A", "urn x")
+    nvim.keys("u<Tab>")
+    nvim.until_text(lambda text: text == "return x")
+    nvim.keys("<Esc>u")
+    nvim.until_text(lambda text: text == "retu")
+
+
+def test_what_a_suggestion_of_several_lines_replaces_is_not_on_show_twice(nvim: Driver, tmp_path: Path) -> None:
+    show(nvim, tmp_path, "foo()", "A<Left>", "\n    1,\n)", over=1)
+    nvim.lua("vim.cmd.redraw()")
+    rows = nvim.lua(
+        """
+        local rows = {}
+        for row = 1, 3 do
+          local line = ''
+          for column = 1, 20 do line = line .. vim.fn.screenstring(row, column) end
+          rows[row] = vim.trim(line)
+        end
+        return rows
+        """
+    )
+    by_itself = nvim.lua("return vim.lsp.inline_completion ~= nil")  # covers no more than its first line is long
+    assert [row.strip() for row in rows] == ["foo()" if by_itself else "foo(", "1,", ")"]
+    nvim.keys("<Tab>")
+    nvim.until_text(lambda text: text == "foo(\n    1,\n)")
+
+
+def test_a_server_that_died_is_started_anew(nvim: Driver, tmp_path: Path) -> None:
+    nvim.edit(tmp_path / "a.py", "x = 1\n")
+    nvim.lua("vim.lsp.get_clients({ name = 'remask' })[1]:stop(true)")
+    nvim.until("return #vim.lsp.get_clients({ name = 'remask' }) == 0")
+    nvim.lua("vim.cmd.Remask('restart')")
+    nvim.until("return #vim.lsp.get_clients({ name = 'remask', bufnr = 0 }) == 1")
+
+
+def test_the_command_line_completes_what_the_command_takes(nvim: Driver) -> None:
+    def offered(line: str) -> list[str]:
+        return list(nvim.lua("return vim.fn.getcompletion(..., 'cmdline')", line))
+
+    assert offered("Remask re") == ["restart", "resume"]
+    assert offered("Remask pause type") == ["typescript", "typescriptreact"]
+    assert offered("Remask resume p") == ["python"]
+    assert offered("Remask stats ") == []

@@ -16,7 +16,7 @@ from engine.errors import BadRequestError, CancelledError, EngineUnavailableErro
 from engine.remote import caller
 from engine.remote import team as team_module
 from engine.remote import wire as remote_wire
-from engine.service.client import EngineClient, EngineState
+from engine.service.client import EngineState
 from engine.types import CompleteRequest, RepairRequest
 from tests.remote.ingress import TOKEN, Ingress
 from tests.service.stand_in import StandIn
@@ -27,7 +27,7 @@ def request(prefix: str = "x", passes: int = 1, seconds: float | None = None) ->
     return CompleteRequest(prefix, "", "python", max_tokens=passes, deadline=deadline)
 
 
-async def until(what: Any, seconds: float = 10.0) -> None:
+async def until(what: Any, seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not what():
         assert time.monotonic() < end, "waited in vain"
@@ -48,7 +48,6 @@ async def test_every_kind_of_request_and_the_token_in_the_upgrade(serve, options
         assert (await client.stats())["passes"] >= 3
         assert (await client.ping())["state"] == "ready"
         assert ingress.calls == [f"Bearer {TOKEN}"]
-        assert ingress.heard[0]["document"] == "a.py"
         assert client.state == EngineState("ready", "", "cpu", "stand-in@0", "team", f"127.0.0.1:{ingress.port}")
         assert states[0].state == "starting"
         await client.close()
@@ -89,7 +88,7 @@ async def test_a_deadline_holds_when_the_engine_keeps_silent(serve, options, tea
         with pytest.raises(EngineUnavailableError, match="did not answer in time"):
             await client.complete(request(seconds=0.3))
         assert (await client.complete(request(seconds=0.3), automatic=True)).items == []
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 20
 
 
 async def test_a_lost_connection_costs_an_automatic_request_its_answer_and_an_invoked_one_some_time(
@@ -100,11 +99,13 @@ async def test_a_lost_connection_costs_an_automatic_request_its_answer_and_an_in
     async with Ingress(options) as ingress:
         states: list[EngineState] = []
         client = team(ingress.url, states, fallback=False)
-        invoked = asyncio.create_task(client.complete(request("again", 40, seconds=20)))
-        automatic = asyncio.create_task(client.complete(request(passes=500, seconds=20), automatic=True))
+        engine.goes_on.clear()
+        invoked = asyncio.create_task(client.complete(request("again", 40, seconds=60)))
+        automatic = asyncio.create_task(client.complete(request(passes=500, seconds=60), automatic=True))
         await until(lambda: len(ingress.heard) == 2)
         await ingress.shut()
         assert (await automatic).items == []
+        engine.goes_on.set()
         await ingress.open()
         assert (await invoked).items[0].text == "AGAIN"
         first, second = (m["deadline"] for m in ingress.heard if m["prefix"] == "again")
@@ -140,7 +141,7 @@ async def test_this_machines_engine_answers_until_the_teams_is_back(serve, optio
 async def test_an_ingress_without_an_engine_behind_it_is_waited_for_and_then_replaced_until_it_has_one(
     serve, options, team, monkeypatch
 ):
-    monkeypatch.setattr(team_module, "LOADING_SECONDS", 0.2)
+    monkeypatch.setattr(team_module, "LOADING_SECONDS", 1.0)
     theirs, local = StandIn(), StandIn()
     await serve(theirs)
     await serve(local, memory=False)
@@ -191,35 +192,45 @@ async def test_files_are_not_sent_to_an_engine_without_a_memory_and_are_known_to
         assert theirs.memory == {}
 
 
-async def test_what_the_teams_engine_does_not_take_ones_own_is_told_all_the_same(serve, options, team, monkeypatch):
-    await serve(StandIn())
-    async with Ingress(options) as ingress:
-        client = team(ingress.url, engine=replace(options, device="auto"))
-
-        async def busy(*_: str) -> None:
-            raise EngineUnavailableError("busy")
-
-        client._local = EngineClient(client.options)  # as when it has fallen back once
-        await client.remember("b.py", "b = 1")
-        monkeypatch.setattr(client._remote, "remember", busy)
-        monkeypatch.setattr(client._remote, "forget", busy)
-        with pytest.raises(EngineUnavailableError, match="busy"):
-            await client.remember("a.py", "a = 1")
-        with pytest.raises(EngineUnavailableError, match="busy"):
-            await client.forget("b.py")
-        assert dict(client._local.remembered) == {"a.py": "a = 1"}
-
-
-async def test_an_engine_that_has_a_memory_is_told_again_after_a_reconnection(serve, options, team):
+async def test_files_are_not_sent_to_an_engine_that_says_that_it_has_a_memory_either(serve, options, team):
     theirs = StandIn()
     await serve(theirs)
     async with Ingress(options, memory=True) as ingress:
         client = team(ingress.url, fallback=False)
         await client.start()
         await client.remember("a.py", "text")
-        assert theirs.memory == {"a.py": "text"}
+        await client.forget("b.py")
         await ingress.close_all(1001)
-        await until(lambda: ingress.kinds().count("remember") == 2)
+        await until(lambda: client.state.state == "ready" and len(ingress.calls) == 2)
+        await client.ping()
+        assert ingress.kinds() == ["ping"]
+        assert theirs.memory == {}
+
+
+async def test_neither_path_nor_uri_of_a_document_is_sent_and_its_requests_are_known_as_one_documents(
+    serve, options, team
+):
+    await serve(StandIn())
+    async with Ingress(options) as ingress:
+        client = team(ingress.url)
+        uri, asked = "file:///home/ann/secret/a.py", replace(request(), path="/home/ann/secret/a.py")
+        await client.complete(asked, document=uri)
+        await client.complete(asked, document=uri, automatic=True)
+        await client.complete(asked, document=f"{uri}#popup")
+        await client.repair(RepairRequest("a = (", "python", asked.path), document=uri)
+        await client.warm(asked, document=uri)
+        await client.complete(asked, document="file:///home/ann/secret/b.py")
+        await client.complete(asked)
+        assert "secret" not in repr(ingress.heard)
+        assert [message["path"] for message in ingress.heard] == [None] * 7
+        names = [message["document"] for message in ingress.heard]
+        assert len({names[0], names[1], names[3], names[4]}) == 1
+        assert names[2].startswith(f"{names[0]}#")
+        assert names[2] != names[0] != names[5]
+        assert names[6] is None
+        another = team(ingress.url)
+        await another.complete(asked, document=uri)
+        assert ingress.heard[-1]["document"] not in names, "the salt is each client's own"
 
 
 async def test_a_token_that_is_refused_is_an_error_that_says_whose_and_is_not_tried_again(

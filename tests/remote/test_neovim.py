@@ -25,7 +25,7 @@ def test_the_status_line_names_the_host_and_says_when_it_is_out_of_reach(engine_
     threading.Thread(target=loop.run_forever, daemon=True).start()
 
     def run(work: Coroutine[Any, Any, Any]) -> Any:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(30)
+        return asyncio.run_coroutine_threadsafe(work, loop).result(180)
 
     async def model_is_loaded() -> None:
         from engine.service.client import EngineClient
@@ -39,7 +39,7 @@ def test_the_status_line_names_the_host_and_says_when_it_is_out_of_reach(engine_
     run(ingress.open())
     settings = f"""
 vim.lsp.config('remask', {{ settings = {{ remask = {{
-  engine = {{ url = '{ingress.url}' }}, completion = {{ timeoutMs = 30000 }}, memory = {{ enable = false }},
+  engine = {{ url = '{ingress.url}' }}, completion = {{ timeoutMs = 60000 }}, memory = {{ enable = false }},
 }} }} }})
 """
     assert os.environ["REMASK_TOKEN"]

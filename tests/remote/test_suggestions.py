@@ -92,7 +92,7 @@ async def test_an_address_in_a_workspaces_file_is_not_called(engine_home: Path, 
         (tmp_path / ".zed" / "settings.json").write_text(f'{{"url": "{ingress.url}"}}')
         editor = await Editor.start(
             tmp_path,
-            {"memory": {"enable": False}},
+            {"completion": {"invokedTimeoutMs": 30_000}, "memory": {"enable": False}},
             configuration={"remask": {"engine": {"url": ingress.url}}},
             env={"REMASK_TOKEN": "a-token-of-ann"},
         )

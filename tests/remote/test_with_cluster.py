@@ -60,7 +60,7 @@ def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Serving]:
     mine = descendants({process.pid})
     yield Serving(url[0], token, tokens, metrics)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(60) == 0
+    assert process.wait(180) == 0
     assert not wait_until_gone(mine)
 
 

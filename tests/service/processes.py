@@ -29,7 +29,7 @@ def start_by_hand(options: EngineOptions, before: str = "", shell: str = "") -> 
     return subprocess.Popen(full, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
 
-async def listening(options: EngineOptions, seconds: float = 30.0) -> int:
+async def listening(options: EngineOptions, seconds: float = 60.0) -> int:
     """Wait for the engine's socket; its process id."""
     place = find_place(options)
     there = place.socket if place.transport == "unix" else place.note
@@ -42,7 +42,7 @@ async def listening(options: EngineOptions, seconds: float = 30.0) -> int:
     return process
 
 
-async def gone(process: int, seconds: float = 15.0) -> None:
+async def gone(process: int, seconds: float = 60.0) -> None:
     """Wait for a process to end (a zombie has ended)."""
     end = time.monotonic() + seconds
     while alive(process):

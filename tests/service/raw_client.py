@@ -13,7 +13,7 @@ from engine.service.place import find_place
 
 
 class RawClient:
-    """One connection. Everything waits five seconds at most."""
+    """One connection. Everything waits half a minute at most."""
 
     def __init__(self, options: EngineOptions, receive_buffer: int | None = None) -> None:
         self.options = options
@@ -50,7 +50,7 @@ class RawClient:
     def send_bytes(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def receive(self, *kinds: str, seconds: float = 5.0) -> Message | None:
+    async def receive(self, *kinds: str, seconds: float = 30.0) -> Message | None:
         """The next message, or the next of these kinds; None when the engine closed."""
         async with asyncio.timeout(seconds):
             while True:
@@ -70,7 +70,7 @@ class RawClient:
             found[message["id"]] = message
         return found
 
-    def complete(self, id: int, prefix: str = "x", passes: int = 1, deadline: float = 5.0, **more: object) -> None:
+    def complete(self, id: int, prefix: str = "x", passes: int = 1, deadline: float = 30.0, **more: object) -> None:
         self.send(
             id=id,
             kind="complete",

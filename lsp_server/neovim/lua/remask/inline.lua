@@ -77,13 +77,19 @@ local function show(buffer)
   end
   local tail = from and first:sub(to + 1) or ''
   local head = from and first:sub(1, from - 1) or first
+  -- Else it comes back further down: on this line it is covered.
+  local hides = covered ~= '' and not from
+  if hides then
+    local missing = vim.fn.strdisplaywidth(covered) - vim.fn.strdisplaywidth(head)
+    head = head .. (' '):rep(math.max(missing, 0))
+  end
   local below = {}
   for i = 2, #lines do
     below[#below + 1] = { { lines[i], 'RemaskGhost' } }
   end
   api.nvim_buf_set_extmark(buffer, namespace, row, column, {
     virt_text = { { head, 'RemaskGhost' } },
-    virt_text_pos = 'inline',
+    virt_text_pos = hides and 'overlay' or 'inline',
     virt_lines = #below > 0 and below or nil,
     hl_mode = 'combine',
   })

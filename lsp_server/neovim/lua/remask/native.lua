@@ -84,6 +84,7 @@ function M.accept(buffer, part)
       local whole = kept == text
       local row, column = api.nvim_win_get_cursor(0)[1] - 1, api.nvim_win_get_cursor(0)[2]
       local lines = vim.split(kept, '\n', { plain = true })
+      vim.cmd.let('&undolevels = &undolevels') -- one undo takes back the suggestion and nothing else
       api.nvim_buf_set_text(buffer, row, column, row, column + (whole and over or 0), lines)
       api.nvim_win_set_cursor(0, { row + #lines, (#lines == 1 and column or 0) + #lines[#lines] })
       local client = vim.lsp.get_client_by_id(item.client_id)
