@@ -55,9 +55,13 @@ test-cluster: $(STAMPS)/cluster
 test-editors: $(STAMPS)/dev
 	$(BIN)/python -m pytest -m editor
 
-# The CUDA path against the processor's. Needs an NVIDIA GPU; onnxruntime-gpu takes the place of onnxruntime.
+# The CUDA path against the processor's. Needs an NVIDIA GPU; onnxruntime-gpu takes the place of onnxruntime, last of
+# all: the two own the same files, and whatever depends on the one brings it back.
 test-gpu: $(STAMPS)/dev
-	$(BIN)/python -m pip uninstall -y onnxruntime && $(PIP) -e '.[gpu]'
+	$(BIN)/python -m pip uninstall -y onnxruntime onnxruntime-gpu
+	$(PIP) -e '.[dev]'
+	$(BIN)/python -m pip uninstall -y onnxruntime
+	$(PIP) 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'
 	$(BIN)/python -m pytest -m gpu
 
 # The extension: types, lint, unit tests, then a real VS Code. Needs Node.js and npm.

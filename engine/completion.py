@@ -172,9 +172,7 @@ class Completer:
         view = None
         if self.memory is not None:
             end = self.denoise.denoiser.config.reserved.end
-            view = self.memory.view(
-                request.language, request.path, request.prefix, request.suffix, end, request.files
-            )
+            view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end, request.files)
         return Recollection(self.vocabulary, view, request, window, block)
 
     def _count(self, remembered: Completion | None, first: Completion | None) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
+from functools import cache
 from importlib import metadata
 from typing import Literal
 
@@ -12,6 +15,7 @@ import onnxruntime
 from engine.errors import BadRequestError
 
 Name = Literal["cpu", "cuda"]
+INSTALL_GPU = "pip install 'onnxruntime-gpu[cuda,cudnn]'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +52,18 @@ def physical_cores() -> int:
     return max(1, (os.cpu_count() or 2) // 2)
 
 
+@cache
+def load_cuda_libraries() -> None:
+    """Have ONNX Runtime find the CUDA and cuDNN of its own extras: their folders are on no search path.
+
+    Before the first session. What is not there is found elsewhere or missed by the session itself, which says so.
+    """
+    load = getattr(onnxruntime, "preload_dlls", None)  # from 1.21 on
+    if load is not None:
+        with contextlib.redirect_stdout(sys.stderr), contextlib.suppress(Exception):  # it prints what it cannot load
+            load()
+
+
 def choose(wanted: str = "auto") -> Device:
     """The device for `wanted` ("auto", "cpu" or "cuda"); `BadRequestError` for anything else.
 
@@ -60,18 +76,22 @@ def choose(wanted: str = "auto") -> Device:
     if wanted == "cpu":
         return Device("cpu", "asked for", threads)
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
+        load_cuda_libraries()
         return Device("cuda", "ONNX Runtime has its CUDA provider", threads)
     wheels = runtime_wheels()
     if "onnxruntime-gpu" in wheels and "onnxruntime" in wheels:
         reason = (
             "onnxruntime and onnxruntime-gpu are both installed and own the same module, and the processor's one won: "
-            "pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu"
+            f"pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL_GPU}"
         )
     elif "onnxruntime-gpu" in wheels:
-        reason = "onnxruntime-gpu is installed but finds no CUDA: check the driver and CUDA 12 or 13 libraries"
+        reason = (
+            "onnxruntime-gpu is installed but finds no CUDA: check the driver, and the CUDA and cuDNN libraries, which "
+            f"come with {INSTALL_GPU}"
+        )
     else:
         reason = (
             "the processor's ONNX Runtime is installed; for an NVIDIA GPU: "
-            "pip uninstall -y onnxruntime && pip install onnxruntime-gpu"
+            f"pip uninstall -y onnxruntime && {INSTALL_GPU}"
         )
     return Device("cpu", reason, threads)

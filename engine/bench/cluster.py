@@ -91,7 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the table; exit 0."""
     if find_spec("ray") is None or not Path("/proc/self/stat").exists():
-        raise BadRequestError("this needs Ray Serve, pip install 'remask[cluster]', and Linux's /proc")
+        raise BadRequestError(
+            "this needs Ray Serve (in a checkout of Remask, pip install '.[cluster]') and Linux's /proc"
+        )
     if args.editors < 1 or args.replicas < 1:
         raise BadRequestError("--editors and --replicas are at least 1")
     routers = args.routers.split(",")

@@ -19,7 +19,7 @@ from rich.console import Console
 import grammars
 from engine.checkpoint import Checkpoint
 from engine.cli.main import package_version
-from engine.device import choose, runtime_wheels
+from engine.device import INSTALL_GPU, choose, runtime_wheels
 from engine.errors import RemaskError
 from engine.service.options import EngineOptions
 
@@ -81,7 +81,7 @@ def examine(device: str, model: str | None) -> tuple[dict[str, str], list[str]]:
     if len(wheels) > 1:
         problems.append(
             "onnxruntime and onnxruntime-gpu both own the module onnxruntime: remove both, then install one "
-            "(pip uninstall -y onnxruntime onnxruntime-gpu && pip install onnxruntime-gpu)"
+            f"(pip uninstall -y onnxruntime onnxruntime-gpu && {INSTALL_GPU})"
         )
     try:
         report |= _model(model, device)

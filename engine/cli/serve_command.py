@@ -84,7 +84,7 @@ def run(args: argparse.Namespace) -> int:
     if args.what == "token":
         return edit(TokenFile(args.tokens), args)
     if find_spec("ray") is None or find_spec("starlette") is None:
-        raise BadRequestError("a team's engine needs Ray Serve: pip install 'remask[cluster]'")
+        raise BadRequestError("a team's engine needs Ray Serve: in a checkout of Remask, pip install '.[cluster]'")
     from engine.cluster.local import serve_until_told
 
     place = Place(args.host, args.port, args.tls_cert, args.tls_key, args.behind_proxy, args.address, args.ray_folder)

@@ -14,7 +14,7 @@ from engine.remote.address import Address, SetupError
 
 VARIABLE = "REMASK_TOKEN"
 SERVICE = "remask"
-INSTALL = "pip install 'remask[team]'"
+INSTALL = "in a checkout of Remask, pip install '.[team]'"
 
 
 @dataclass(frozen=True, slots=True)

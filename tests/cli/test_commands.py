@@ -177,6 +177,13 @@ def test_doctor_exits_1_and_names_a_damaged_model(capsys, tmp_path):
     assert "config.json" in json.loads(out)["problems"][0]
 
 
+def test_doctor_takes_the_tilde_for_the_home_folder(capsys, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, out, _ = remask(capsys, "doctor", "--json", "--model", "~/no-model")
+    assert code == 1
+    assert str(tmp_path / "no-model") in json.loads(out)["problems"][0]
+
+
 def test_the_demo_shows_masks_becoming_code(capsys, cart):
     code, out, _ = remask(capsys, "demo", str(cart), "--line", "15", "--column", "21")
     assert code == 0

@@ -38,7 +38,7 @@ def test_without_the_extra_serve_names_it(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert "pip install 'remask[cluster]'" in done.stderr
+    assert "pip install '.[cluster]'" in done.stderr
 
 
 # Tokens.

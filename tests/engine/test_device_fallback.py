@@ -6,8 +6,10 @@ There is no GPU here; a denoiser that believes it is on one fails in the ways a 
 from __future__ import annotations
 
 import numpy as np
+import onnxruntime
 import pytest
 
+from engine import device
 from engine.caches import CachePool
 from engine.checkpoint import Checkpoint
 from engine.denoiser import Cache, Denoiser
@@ -74,3 +76,27 @@ def test_no_room_for_a_cache_on_the_gpu_falls_back(on_gpu, monkeypatch):
     cache = on_gpu.new_cache()
     assert on_gpu.device.reason == "no room on the GPU: CUDA out of memory"
     assert on_gpu.causal(cache, [5, 6, 7], 0, [2]).logits.shape == (1, 600)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_cuda_libraries_are_loaded_once_before_a_session_needs_them_and_nothing_is_printed(monkeypatch, capsys, fails):
+    loaded = []
+
+    def load() -> None:
+        loaded.append(1)
+        print("Failed to load libcudnn.so.9")
+        if fails:
+            raise RuntimeError("no such folder")
+
+    monkeypatch.setattr(onnxruntime, "preload_dlls", load, raising=False)
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    device.load_cuda_libraries.cache_clear()
+    assert choose("cpu").name == "cpu"
+    assert loaded == []
+    assert [choose(wanted).name for wanted in ("auto", "cuda")] == ["cuda", "cuda"]
+    assert loaded == [1]
+    assert capsys.readouterr().out == ""
+    monkeypatch.delattr(onnxruntime, "preload_dlls")  # an older one
+    device.load_cuda_libraries.cache_clear()
+    assert choose("auto").name == "cuda"
+    device.load_cuda_libraries.cache_clear()

@@ -46,6 +46,7 @@ class Client:
         self.completions: list[tuple[CompleteRequest, str | None, bool]] = []
         self.repairs = 0
         self.told: list[str] = []  # paths, each time
+        self.unsaved: set[str] = set()  # those of them whose text is not for the disk
         self.warmed: list[CompleteRequest] = []
         self.steps: list[dict[str, Any]] = []
         self.refused: set[str] = set()  # paths that the engine takes for a bad request
@@ -104,6 +105,7 @@ class Client:
             raise BadRequestError(f"{path} cannot be remembered")
         self.told.append(path)
         self.remembered[path] = text
+        (self.unsaved.add if unsaved else self.unsaved.discard)(path)
 
     async def forget(self, path: str) -> None:
         await self._talk()

@@ -94,6 +94,22 @@ def test_complaint_5_the_first_line_is_indented_as_the_cursors_line_is(marked: s
     assert result(marked, middle) == wanted
 
 
+@pytest.mark.parametrize(
+    ("marked", "middle", "wanted"),
+    [
+        ("def f(a):<|>\n", "\n\tif a:\n\t\treturn a", "\n\tif a:\n\t\treturn a"),
+        ("def f(a):<|>\n", "\n  if a:\n    return a", "\n  if a:\n    return a"),
+        ("def f(a):<|>\n\n\ndef g(a):\n\treturn a\n", "\n    if a:\n        return a", "\n\tif a:\n\t\treturn a"),
+        ("def f(a):<|>\n\n\ndef g(a):\n    return a\n", "\n\tif a:\n\t\treturn a", "\n    if a:\n        return a"),
+        ("def f(a):\n\t<|>\n", "if a:\n        if b:\n            c()", "if a:\n\t\tif b:\n\t\t\tc()"),
+    ],
+)
+def test_indentation_is_changed_only_where_the_file_shows_what_it_should_be(
+    marked: str, middle: str, wanted: str
+) -> None:
+    assert shown(marked, middle) == (wanted, 0)
+
+
 def test_several_lines_replace_the_rest_of_the_cursors_line() -> None:
     assert shown("f({<|>})\n", "\n  a: 1,\n", "javascript") == ("\n  a: 1,\n})", 2)
 

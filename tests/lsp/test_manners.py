@@ -186,6 +186,27 @@ def test_files_that_hold_secrets_are_excluded_whatever_the_settings(tmp_path: Pa
     assert Exclusions([], respect_gitignore=False).reason(tmp_path / name)
 
 
+def test_no_pattern_of_the_settings_takes_a_secret_back(tmp_path: Path) -> None:
+    exclusions = Exclusions(["generated/*", "!generated/kept.py", "!.env", "!*.pem", "!*"], folders=[str(tmp_path)])
+    for name in (".env", "deep/server.pem", "credentials.py"):
+        assert exclusions.reason(tmp_path / name) == "by its name it may hold secrets"
+    exclusions = Exclusions(["generated/*", "!generated/kept.py"], folders=[str(tmp_path)])
+    assert exclusions.reason(tmp_path / "generated" / "a.py") == "remask.exclude names it"
+    assert exclusions.reason(tmp_path / "generated" / "kept.py") is None
+
+
+def test_a_folder_is_passed_by_when_nothing_in_it_may_be_read(tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    (tmp_path / ".gitignore").write_text("data/\n*.gen.py\n")
+    exclusions = Exclusions(["third_party/"], folders=[str(tmp_path)])
+    assert exclusions.prunes(tmp_path / "data")
+    assert exclusions.prunes(tmp_path / "src" / "data")
+    assert exclusions.prunes(tmp_path / "third_party")
+    assert not exclusions.prunes(tmp_path / "src")
+    assert not Exclusions(respect_gitignore=False).prunes(tmp_path / "data")
+    assert not Exclusions(["a/", "!a/b.py"], folders=[str(tmp_path)]).prunes(tmp_path / "a")
+
+
 def test_gitignore_files_exclude_as_git_does(tmp_path: Path) -> None:
     (tmp_path / ".git").mkdir()
     (tmp_path / "src" / "deep").mkdir(parents=True)

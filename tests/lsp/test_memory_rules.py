@@ -54,6 +54,70 @@ async def test_where_the_walk_does_not_go_no_change_is_read_either(start: Any, n
     assert list(alone.engine.remembered) == [alone.path("src/a.py")]
 
 
+async def test_the_walk_does_not_go_into_folders_that_are_ignored_or_environments(
+    start: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge, judged = Exclusions.reason, []
+
+    def noted(self: Exclusions, path: str | Path) -> str | None:
+        judged.append(Path(path).name)
+        return judge(self, path)
+
+    monkeypatch.setattr(Exclusions, "reason", noted)
+    alone = await start(None, a=OLD)
+    alone.path(".gitignore", "data/\n")
+    for name in ("data/deep/b.py", "env/lib/c.py", "src/d.py"):
+        alone.path(name, OLD)
+    alone.session.exclusions.forget_gitignores()
+    judged.clear()
+    alone.session.memory.refresh()
+    await quiet()
+    assert alone.engine.remembered.keys() == {alone.path("a.py"), alone.path("src/d.py")}
+    assert not {"b.py", "c.py"} & set(judged)
+
+
+async def test_a_walk_ends_after_so_many_entries(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workspace_memory, "MOST_SEEN", 50)
+    alone = await start()
+    for i in range(200):
+        alone.path(f"{i // 10}/{i % 10}.py", OLD)
+    alone.session.memory.refresh()
+    await quiet()
+    assert 10 <= len(alone.engine.remembered) < 100
+
+
+async def test_a_walk_that_is_no_longer_wanted_ends(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = await start()
+    for i in range(300):
+        alone.path(f"{i}.py", OLD)
+    wants, goes_on, asked = alone.session.memory._wants_from_disk, threading.Event(), []
+
+    def slow(path: str) -> bool:
+        asked.append(path)
+        goes_on.wait(30)
+        return wants(path)
+
+    monkeypatch.setattr(alone.session.memory, "_wants_from_disk", slow)
+    alone.session.memory.refresh()
+    await alone.until(lambda: bool(asked))
+    await alone.session.close()
+    await asyncio.sleep(0)
+    goes_on.set()
+    await quiet()
+    assert len(asked) < 10
+
+
+async def test_what_an_editor_has_is_not_for_the_disk(start: Any) -> None:
+    alone = await start(None, a=OLD)
+    alone.open("b.py", NEW)
+    await alone.until(lambda: alone.path("b.py") in alone.engine.remembered)
+    assert alone.engine.unsaved == {alone.path("b.py")}
+    alone.close(alone.uri("b.py"))
+    alone.path("b.py", NEW)
+    await changed(alone, alone.path("b.py"))
+    assert alone.engine.unsaved == set()
+
+
 async def test_a_new_file_is_not_read_beyond_the_most_files_and_a_known_one_is_read_again(start: Any) -> None:
     alone = await start({"maxFiles": 1}, a=OLD)
     await changed(alone, alone.path("b.py", NEW))

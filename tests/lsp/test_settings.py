@@ -55,6 +55,7 @@ def test_settings_are_understood_nested_and_flat(sent: dict[str, Any]) -> None:
         ({"exclude": "*.gen.py"}, "must be a list, not a string"),
         ({"exclude": [1]}, "must hold only string values"),
         ({"languages": {"pyton": False}}, "'pyton' is not one of"),
+        ({"log": {"file": "remask.log"}}, "remask.log.file must be an absolute path or begin with ~/"),
         ([1], "settings must be an object, not a list"),
     ],
 )
@@ -63,6 +64,20 @@ def test_what_is_wrong_is_named_and_its_default_kept(sent: object, said: str) ->
     assert len(problems) == 1
     assert said in problems[0]
     assert settings.completion == Settings().completion
+
+
+def test_languages_are_known_by_the_names_that_editors_use_too() -> None:
+    settings, problems = resolve({"languages": {"typescriptreact": False, "javascriptreact": False, "python": False}})
+    assert problems == []
+    assert settings.languages == {"tsx": False, "javascript": False, "python": False}
+    settings, _ = resolve({"languages": {"javascriptreact": False, "javascript": True}})
+    assert settings.allows("javascript"), "a language's own name goes first"
+
+
+@pytest.mark.parametrize("path", ["~/logs/remask.log", str(Path.cwd() / "remask.log"), ""])
+def test_a_log_file_has_an_absolute_path_or_lies_in_the_home_folder(path: str) -> None:
+    settings, problems = resolve({"log": {"file": path}})
+    assert (settings.log.file, problems) == (path, [])
 
 
 def test_a_later_source_wins_and_null_means_not_set() -> None:

@@ -333,7 +333,7 @@ async def test_what_only_the_user_can_mend_is_an_error_even_with_fallback(serve,
     assert client.state.state == "failed"
     monkeypatch.setitem(sys.modules, "websockets.asyncio.client", None)
     client = team("ws://localhost:1")
-    with pytest.raises(EngineUnavailableError, match=r"pip install 'remask\[team\]'"):
+    with pytest.raises(EngineUnavailableError, match=r"pip install '\.\[team\]'"):
         await client.complete(request(seconds=2))
     monkeypatch.delenv("REMASK_TOKEN")
     monkeypatch.setattr("engine.remote.token._keyring", lambda: None)

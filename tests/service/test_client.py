@@ -315,19 +315,22 @@ async def test_what_is_wrong_with_the_model_stays_told_when_the_engine_without_o
 
 
 async def test_the_next_engine_is_told_what_is_not_saved(serve, clients, options):
-    told: list[tuple[object, ...]] = []
-
     class Noting(StandIn):
         def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
-            told.append((path, store))
+            self.memory[path] = "saved" if store else "not saved"
 
-    server = await serve(Noting())
+    first, second = Noting(), Noting()
+    server = await serve(first)
     client = clients(options)
     await client.remember("saved.py", "x")
     await client.remember("typed.py", "x", unsaved=True)
+    await client.remember("both.py", "x", unsaved=True)
+    await client.remember("both.py", "x")
+    expected = {"saved.py": "saved", "typed.py": "not saved", "both.py": "saved"}
+    assert first.memory == expected
     server.leave("for another")
     await until(lambda: client.state.state == "stopped")
-    await serve(Noting())
+    await serve(second)
     await client.complete(request())
-    await until(lambda: len(told) == 4)
-    assert told == [("saved.py", True), ("typed.py", False)] * 2
+    await until(lambda: len(second.memory) == 3)
+    assert second.memory == expected
