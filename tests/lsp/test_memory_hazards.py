@@ -36,12 +36,20 @@ KEY = "AKIAIOSFODNN7EXAMPLE"  # Amazon's own example of one
 CONNECT = "def connect(region):\n    return zyxwvut_client(region, "
 
 
+def beginning(name: str) -> str:
+    """Several lines of a file: a memory goes by them even where the model would say something else."""
+    return (
+        f"def audit_{name}(warehouse):\n    shelf = warehouse.shelf_of_{name}(7)\n"
+        f"    shelf.count_{name}(warehouse.clerk)\n    warehouse.zyxwvut_{name}."
+    )
+
+
 def code(name: str) -> str:
-    return f"def audit_{name}(warehouse):\n    warehouse.zyxwvut_{name}.canary_{name}_sings(warehouse.region, 42)\n"
+    return f"{beginning(name)}canary_{name}_sings(warehouse.region, 42)\n"
 
 
 def asking(name: str) -> str:
-    return f"def audit_{name}(warehouse):\n    warehouse.zyxwvut_{name}.<|>\n"
+    return f"{beginning(name)}<|>\n"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
