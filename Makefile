@@ -55,12 +55,10 @@ test-cluster: $(STAMPS)/cluster
 test-editors: $(STAMPS)/dev
 	$(BIN)/python -m pytest -m editor
 
-# The CUDA path against the processor's. Needs an NVIDIA GPU; onnxruntime-gpu takes the place of onnxruntime, last of
-# all: the two own the same files, and whatever depends on the one brings it back.
+# The CUDA path against the processor's. Needs an NVIDIA GPU; onnxruntime-gpu takes the place of onnxruntime, after
+# all else: the two own the same files, and whatever depends on the one brings it back.
 test-gpu: $(STAMPS)/dev
 	$(BIN)/python -m pip uninstall -y onnxruntime onnxruntime-gpu
-	$(PIP) -e '.[dev]'
-	$(BIN)/python -m pip uninstall -y onnxruntime
 	$(PIP) 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'
 	$(BIN)/python -m pytest -m gpu
 

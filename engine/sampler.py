@@ -132,11 +132,17 @@ def opinion(prediction: Prediction, row: int, match: Match, follow: Tokens, allo
         return Opinion(-best, best - float(prediction.logits[row, said]) + base)
     best, own = float(prediction.top_logprobs[row, 0]), prediction.logprob(row, said)
     if said == prediction.end or np.isin(said, follow):
-        own = float(prediction.end_logprobs[row])
-        if follow.size:
-            own = float(np.logaddexp(own, prediction.base_among(row, follow) - float(prediction.base[row])))
+        own = ending(prediction, row, follow)
         best = max(best, own)
     return Opinion(-best, best - own)
+
+
+def ending(prediction: Prediction, row: int, follow: Tokens) -> float:
+    """The log-probability of `<end>` or of what can only come behind the middle."""
+    logprob = float(prediction.end_logprobs[row])
+    if not follow.size:
+        return logprob
+    return float(np.logaddexp(logprob, prediction.base_among(row, follow) - float(prediction.base[row])))
 
 
 class Writing:

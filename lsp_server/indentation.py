@@ -54,8 +54,7 @@ def expected(prefix: str, language: Language) -> int | None:
 
 def in_style_of(text: str, prefix: str, suffix: str) -> str:
     """`text` with the indentation of its lines (all but the first) made of what the document uses, if it shows that."""
-    step = unit_around(prefix, suffix)
-    if "\n" not in text or step is None:
+    if "\n" not in text or (step := unit_around(prefix, suffix)) is None:
         return text
     first, *rest = text.split("\n")
     own = unit("\n".join(rest))

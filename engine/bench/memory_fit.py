@@ -19,7 +19,7 @@ from engine.memory import Match, Memory, line_trust, mixture, rests_of_line
 from engine.model.evaluation.cases import CUTTERS, Case, build_cases
 from engine.model.evaluation.documents import Document
 from engine.recollection import Recollection
-from engine.sampler import Task, Writing, opinion
+from engine.sampler import Task, Writing, ending, opinion
 from engine.scoring import Scorer
 from engine.types import CompleteRequest
 
@@ -157,8 +157,8 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
             match = match.among(set(allowed.tolist()))
             logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
             heal = heal[len(e.vocabulary.bytes[token]) :]
-        elif token == end and follow.size:
-            logprob = float(np.logaddexp(logprob, prediction.base_among(i, follow) - float(prediction.base[i])))
+        elif token == end:
+            logprob = ending(prediction, i, follow)
         if not match.chances:
             continue
         # What the memory says of what follows a middle, and <end>: either is the end of this one.

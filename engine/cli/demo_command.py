@@ -9,7 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from engine.cli.repair_command import STYLES, summary, unified
+from engine.cli.repair_command import show, summary
 from engine.cli.source_file import read_source
 from engine.errors import BadRequestError
 from engine.sampler import Trace
@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
         if broken is not None:
             console.print("[bold]Repairing[/bold] a file with a missing bracket and a missing colon\n")
             repaired = e.run_repair(RepairRequest(broken, language), observe=Stage(console, e.vocabulary, "").show)
-            for line in unified("sample.py", broken, repaired.repair.text):
-                console.print(Text(line.rstrip("\r\n"), style=STYLES.get(line[:1], "")), soft_wrap=True)
+            show(console, "sample.py", broken, repaired.repair.text)
             console.print(summary(repaired, "sample.py", False).replace("nothing written (use --write)", "in memory"))
     if args.svg is not None:
         _draw(console, args.svg)

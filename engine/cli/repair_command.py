@@ -52,8 +52,7 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.buffer.flush()
     else:
         console = Console(highlight=False)
-        for line in unified(args.file, file.text, repair.text):
-            console.print(Text(line.rstrip("\r\n"), style=STYLES.get(line[:1], "")), soft_wrap=True)
+        show(console, args.file, file.text, repair.text)
         console.print(summary(answer, args.file, args.write))
     return 1 if repair.errors_after else 0
 
@@ -77,6 +76,12 @@ def unified(name: str, old: str, new: str) -> list[str]:
     end = "\t" if " " in name else ""  # as git and GNU patch want it: the name ends here
     lines = difflib.unified_diff(a, b, _quoted(f"a/{name}") + end, _quoted(f"b/{name}") + end)
     return [part for line in lines for part in ([line] if line.endswith("\n") else [line + "\n", NO_NEWLINE])]
+
+
+def show(console: Console, name: str, old: str, new: str) -> None:
+    """Print a unified diff for people."""
+    for line in unified(name, old, new):
+        console.print(Text(line.rstrip("\r\n"), style=STYLES.get(line[:1], "")), soft_wrap=True)
 
 
 def _quoted(name: str) -> str:

@@ -92,10 +92,11 @@ class Memory:
         if language is None or len(text) > MAX_FILE:
             self.forget(path)
             return
-        ids = self._encode(text, store)
+        key = self.store.key(text) if store and self.store is not None else None
+        ids = self._encode(text, key)
         with self._lock:
-            if store and self.store is not None:
-                self._stored[path] = self.store.key(text)
+            if key is not None:
+                self._stored[path] = key
             label, size = self._where.get(path, ((family_of(language), group), 0))
             self.tokens += len(ids) - size
             self._where[path] = (label, len(ids))
@@ -163,10 +164,10 @@ class Memory:
             "memory_lines_taken": self.lines_taken,
         }
 
-    def _encode(self, text: str, store: bool) -> Tokens:
-        if self.store is None or not store:
-            return np.array(self.vocabulary.encode(text), dtype=np.uint32)
-        return self.store.tokens(text, self.vocabulary.encode, self.vocabulary.size)
+    def _encode(self, text: str, key: bytes | None) -> Tokens:
+        if self.store is None or key is None:
+            return self._tokens(text)
+        return self.store.tokens(text, self.vocabulary.encode, self.vocabulary.size, key)
 
     def _make_room(self, path: str) -> None:
         """For a file: the last of the others go."""

@@ -61,9 +61,12 @@ class TokenStore:
         """Under what a text is kept."""
         return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=16, salt=self.model.encode()[:16]).digest()
 
-    def tokens(self, text: str, encode: Callable[[str], list[int]], size: int) -> Tokens:
-        """Token ids of `text`, from the cache where it has them; an id that is not under `size` is damage."""
-        key = self.key(text)
+    def tokens(self, text: str, encode: Callable[[str], list[int]], size: int, key: bytes | None = None) -> Tokens:
+        """Token ids of `text`, from the cache where it has them; an id that is not under `size` is damage.
+
+        `key` is that of `text`, where the caller has it already.
+        """
+        key = key or self.key(text)
         with self._lock:
             if not self._opened:  # an engine that remembers nothing leaves no file
                 self._open()

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 import torch
 
 from engine.model.batches import Batch, Batches
+from engine.model.processes import cores
 
 AHEAD = 4  # batches a process
 MOST = 16  # processes: more than a GPU can use up
@@ -17,8 +18,7 @@ def workers(device: torch.device) -> int:
     """Processes that make batches: all cores but two for a GPU; none where the cores train."""
     if device.type != "cuda":
         return 0
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(max(cores - 2, 0), MOST)
+    return min(max(cores() - 2, 0), MOST)
 
 
 def stream(batches: Batches, start: int, workers: int, pin: bool = False) -> Iterator[Batch]:

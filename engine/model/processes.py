@@ -1,9 +1,14 @@
-"""Whether a process that wrote its number somewhere is still at work."""
+"""What the system says of processes: whether one is still at work, and how many cores this one may use."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
+
+
+def cores() -> int:
+    """Those that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def alive(process: int) -> bool:

@@ -27,7 +27,8 @@ from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
 from engine.model import curve, loader, shards, speed
 from engine.model.batches import Batch, Batches
-from engine.model.manifest import CorpusError
+from engine.model.corpus_report import held_out
+from engine.model.processes import cores
 from engine.model.progress import describe, log, say
 from engine.model.recipe import Recipe, new_recipe
 from engine.model.run_folder import RunError, RunFolder
@@ -145,12 +146,10 @@ def trained_steps(checkpoint: Checkpoint) -> int:
 
 def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint, number: int | None = None) -> list[Batch]:
     """The first `number` (all: `DEV_BATCHES`) held-out batches, always the same; none if the corpus holds none out."""
-    try:
-        held_out = shards.read(corpus, "dev")
-    except CorpusError:
+    if not (found := held_out(corpus)):
         return []
     reserved = checkpoint.config.reserved
-    made = Batches(Sampler(held_out, vocabulary, reserved, DEV_SEED), reserved, 2600, DEV_SEED)
+    made = Batches(Sampler(found, vocabulary, reserved, DEV_SEED), reserved, 2600, DEV_SEED)
     return [made[j] for j in range(number or DEV_BATCHES)]
 
 
@@ -272,6 +271,6 @@ def _report(trainer: Trainer, of: str, found: dict[str, Any]) -> None:
 
 def threads_now() -> int:
     """Threads that pay on a processor right now: where others are at work, threads only wait for one another."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    most = cores()
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
-    return cores if load < 2.5 * cores else max(cores // 2, 1)
+    return most if load < 2.5 * most else max(most // 2, 1)
