@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 Loader = Callable[[str], "Engine"]  # from a device's name
 Tracer = Callable[[Job, Message], None]
 
-MOST_LANES = 16  # threads; an idle one costs nothing
+MOST_LANES = 16  # each has a thread
 
 
 class Worker:
@@ -41,7 +41,7 @@ class Worker:
         self._tell = tell
         self._engine: Engine | None = None
         self._loading = Lock()
-        self._threads = ThreadPoolExecutor(max_workers=MOST_LANES, thread_name_prefix="engine")
+        self._threads = _pool(1)
         self._lost = ""  # how the GPU was lost, when another engine was loaded for it
         self.failed = ""  # why there is no engine any more: the processor could not take over
 
@@ -73,6 +73,11 @@ class Worker:
     async def load(self) -> None:
         """Load the model; raises `RemaskError` with a reason fit to be shown."""
         await self._call(self._open)
+        # No more threads than lanes: a pool that may would start another for each job that comes before the last one's
+        # thread has put itself down as idle.
+        if self.lanes > 1:
+            self._threads.shutdown(wait=False)
+            self._threads = _pool(self.lanes)
 
     async def run(self, job: Job) -> Message:
         """The reply to a job, without its id."""
@@ -205,6 +210,10 @@ class Worker:
         """Where it happened, never what it said: a message may quote the user's code."""
         frames = "".join(traceback.format_tb(failure.__traceback__)[-6:])
         log.error("%s failed with %s at\n%s", what, type(failure).__name__, frames)
+
+
+def _pool(threads: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max_workers=threads, thread_name_prefix="engine")
 
 
 def is_of_the_device(failure: Exception) -> bool:
