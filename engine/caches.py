@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import threading
 
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Denoiser
+from engine.kv_cache import Cache
 from engine.sampler import common_prefix
 
 

@@ -16,7 +16,6 @@ import numpy as np
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.denoise import DenoiseSampler
-from engine.denoiser import Cache
 from engine.ends import (
     End,
     body_indent,
@@ -27,6 +26,7 @@ from engine.ends import (
     repeats,
     with_line_breaks_of,
 )
+from engine.kv_cache import Cache
 from engine.memory import NOTHING, SURE, SURE_READ, Memory, Proposal, as_sure
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Sampler, Task

@@ -15,7 +15,9 @@ from typing import Literal
 
 import numpy as np
 
-from engine.denoiser import Cache, Denoiser, Prediction
+from engine.denoiser import Denoiser
+from engine.kv_cache import Cache
+from engine.prediction import Prediction
 from engine.sampler import Choice, Draft, Task, Writing
 from engine.vocabulary import Vocabulary
 

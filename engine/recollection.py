@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from engine.cancellation import CancelToken
-from engine.denoiser import Cache
+from engine.kv_cache import Cache
 from engine.memory import (
     DRAFTED,
     LEAST,

@@ -20,7 +20,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.denoiser import Cache, Denoiser, Prediction
+from engine.denoiser import Denoiser
+from engine.kv_cache import Cache
+from engine.prediction import Prediction
 from engine.sampler import Task, Writing
 from engine.vocabulary import Vocabulary
 

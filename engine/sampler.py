@@ -17,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.cancellation import CancelToken
-from engine.denoiser import Cache, Denoiser, Prediction
+from engine.denoiser import Denoiser
 from engine.graph import TOP
+from engine.kv_cache import Cache
 from engine.memory.match import Match
 from engine.memory.mixture import Mixture, Opinion
 from engine.memory.proposal import Proposal
+from engine.prediction import Prediction
 from engine.vocabulary import Vocabulary
 
 PREFILL_CHUNK = 64  # tokens a pass: small enough that a newer request can cut in

@@ -10,7 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from engine.cancellation import CancelToken
-from engine.denoiser import Cache, Denoiser, Prediction
+from engine.denoiser import Denoiser
+from engine.kv_cache import Cache
+from engine.prediction import Prediction
 from engine.sampler import Opening, Task, Writing, common_prefix
 from engine.vocabulary import Vocabulary
 

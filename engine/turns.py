@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from engine.denoiser import Prediction, Rows
+from engine.kv_cache import Rows
+from engine.prediction import Prediction
 
 Pass = Callable[[Sequence[Rows]], list[Prediction]]  # `Denoiser.forward_all`
 

@@ -15,8 +15,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.denoiser import Cache, Denoiser, Prediction
+from engine.denoiser import Denoiser
+from engine.kv_cache import Cache
 from engine.memory.proposal import Proposal
+from engine.prediction import Prediction
 from engine.sampler import Draft, Task, Writing
 from engine.vocabulary import Vocabulary
 

@@ -17,9 +17,10 @@ from rich.console import Console
 from engine.bench import speed
 from engine.bench.latency import single
 from engine.checkpoint import Checkpoint
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import BadRequestError
+from engine.kv_cache import Cache
 from engine.sampler import Task
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder

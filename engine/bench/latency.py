@@ -25,9 +25,10 @@ from engine.calibration import draft_policy
 from engine.checkpoint import Checkpoint
 from engine.core import Engine
 from engine.denoise import DenoiseSampler
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.graph import Precision
+from engine.kv_cache import Cache
 from engine.memory import look_back
 from engine.sampler import Sampler, Task
 from engine.types import CompleteRequest

@@ -19,9 +19,11 @@ from rich.console import Console
 from engine.bench import speed
 from engine.checkpoint import Checkpoint
 from engine.core import LANES, Engine
-from engine.denoiser import Denoiser, causal_rows
+from engine.cuda_graphs import SIZES
+from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.graph import Precision
+from engine.kv_cache import causal_rows
 from engine.types import CompleteRequest
 
 BATCHES = ((1, 1), (1, 8), (1, 16), (1, 32), (1, 64), (4, 1), (4, 16), (8, 1), (8, 16), (16, 1), (16, 16))
@@ -44,13 +46,24 @@ def run(args: argparse.Namespace) -> int:
     batches = rows_a_second(denoiser, args.seconds)
     columns = ["sequences x rows", "ms a pass", "rows/s", "times one row"]
     speed.show(console, "Rows a second, context of 256", about, columns, batches)
+    recorded = recorded_passes(denoiser, args.seconds)
+    if recorded:
+        columns = ["rows", "ms plain", "ms replayed", "times as fast"]
+        speed.show(console, "CUDA graphs, context of 256", about, columns, recorded)
     together = shared_passes(Denoiser(denoiser.checkpoint, denoiser.device, precision, lanes=LANES), args.seconds)
     columns = ["requests x rows", "ms one by one", "ms together", "times as fast"]
     speed.show(console, "Requests that share a pass, contexts of 256 and more", about, columns, together)
     stream = completions_a_second(args)
     columns = ["stream", "tokens/s", "completions/s", "ms p50", "tokens each", "tokens a pass"]
     speed.show(console, "One stream of completions, all included", about, columns, stream)
-    speed.write(args.json, {"about": about, "batches": batches, "together": together, "stream": stream})
+    figures = {
+        "about": about,
+        "batches": batches,
+        "recorded": recorded,
+        "together": together,
+        "stream": stream,
+    }
+    speed.write(args.json, figures)
     return 0
 
 
@@ -71,6 +84,27 @@ def rows_a_second(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
         ms = statistics.median(spent[1:])
         rate = batch * rows / ms * 1e3
         table.append([f"{batch} x {rows}", ms, rate, rate / (table[0][2] if table else rate)])
+    return table
+
+
+def recorded_passes(denoiser: Denoiser, seconds: float) -> list[list[Any]]:
+    """[rows, ms of a plain pass, ms of a replayed one, ratio], the two in turns; empty where nothing is recorded."""
+    recordings, table = denoiser.recordings, list[list[Any]]()
+    if recordings is None:
+        return table
+    cache = denoiser.new_cache()
+    speed.fill(denoiser, cache, 256)
+    for rows in SIZES:
+        spent: dict[bool, list[float]] = {True: [], False: []}
+        began = time.perf_counter()
+        while len(spent[True]) < 6 or time.perf_counter() - began < seconds:
+            for replayed, times in spent.items():
+                recordings.paused = not replayed
+                at = time.perf_counter()
+                step(denoiser, cache, 1, rows, 256)
+                times.append((time.perf_counter() - at) * 1e3)
+        plain, replay = (statistics.median(spent[replayed][3:]) for replayed in (False, True))
+        table.append([rows, plain, replay, plain / replay])
     return table
 
 

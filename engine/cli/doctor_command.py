@@ -112,7 +112,8 @@ def _model(model: str | None, device: str) -> dict[str, str]:
         denoiser.causal(cache, ids[:1], 64, [0])
         times.append((time.perf_counter() - at) * 1e3)
     used = denoiser.device
-    return {
+    graphs = {"cuda graphs": denoiser.no_graphs or "in use"} if used.name == "cuda" else {}
+    return graphs | {
         "model": f"{checkpoint.name} in {checkpoint.folder}",
         "device": f"{used.name} ({denoiser.precision}, {used.threads} threads): {used.reason}",
         "size": describe(checkpoint.config, denoiser.precision, denoiser.capacity),

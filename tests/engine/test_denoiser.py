@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from engine.checkpoint import Checkpoint
-from engine.denoiser import Cache, Denoiser, Rows
+from engine.denoiser import Denoiser
 from engine.device import choose
+from engine.kv_cache import Cache, Rows
 from engine.vocabulary import Vocabulary
 from tests.conftest import ROOT
 from tests.engine.reference import NumpyDenoiser

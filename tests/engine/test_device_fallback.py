@@ -12,9 +12,10 @@ import pytest
 from engine import device
 from engine.caches import CachePool
 from engine.checkpoint import Checkpoint
-from engine.denoiser import Cache, Denoiser
+from engine.denoiser import Denoiser
 from engine.device import Device, choose
 from engine.errors import ModelError
+from engine.kv_cache import Cache
 from tests.engine.tiny import LLAMA, write_model
 
 

@@ -56,6 +56,21 @@ def test_a_block_over_a_cache_is_that_of_one_pass(gpu, windows):
     assert np.abs(whole.top_logprobs[:, 0] - parts.top_logprobs[:, 0]).max() < 0.1
 
 
+def test_recorded_passes_say_what_plain_ones_say(gpu, windows):
+    assert gpu.recordings is not None, gpu.no_graphs
+    caches, n = [gpu.new_cache(), gpu.new_cache()], len(windows[0]) - 64
+    for cache in caches:
+        gpu.causal(cache, windows[0][:n], 0, [0])
+    for start in range(n, n + 60, 5):  # recorded once, replayed eleven times, padded from 5 rows to 8
+        said = []
+        for cache, paused in zip(caches, (True, False), strict=True):
+            gpu.recordings.paused = paused
+            said.append(gpu.causal(cache, windows[0][start : start + 5], start, range(5)))
+        assert np.abs(said[0].top_logprobs[:, 0] - said[1].top_logprobs[:, 0]).max() < 0.1
+        assert np.abs(said[0].logits - said[1].logits).max() < 0.5
+    assert gpu.recordings is not None, gpu.no_graphs
+
+
 def written(denoiser: Denoiser, vocabulary: Vocabulary, ids: list[int], policy: DraftPolicy) -> list[int]:
     sampler = VerifiedSampler(denoiser, vocabulary, policy)
     return sampler.run(denoiser.new_cache(), Task(ids, max_tokens=24, least=24)).tokens

@@ -14,8 +14,8 @@ import pytest
 
 from engine.cancellation import CancelToken
 from engine.core import Engine
-from engine.denoiser import Rows
 from engine.errors import CancelledError, ModelError
+from engine.kv_cache import Rows
 from engine.turns import Turns
 from engine.types import CompleteRequest, RepairRequest
 from tests.engine.answers import without_steps

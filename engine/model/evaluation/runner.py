@@ -13,8 +13,8 @@ import grammars
 from engine.calibration import draft_policy
 from engine.core import Engine
 from engine.denoise import DenoiseSampler
-from engine.denoiser import Cache
 from engine.differences import TOKEN, edits_between
+from engine.kv_cache import Cache
 from engine.model.evaluation.cases import Case
 from engine.model.evaluation.damage import DamagedFile
 from engine.model.evaluation.holes import solves
