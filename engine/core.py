@@ -88,6 +88,8 @@ class Engine:
         self.caches = CachePool(self.denoiser, limit=2 + lanes)
         store = TokenStore(cache_file(), checkpoint.digest)
         self.memory = Memory(self.vocabulary, store) if memory else None
+        if self.memory is not None:
+            self.memory.busy = lambda: self.turns.busy
         parser = Parser()
         denoise = DenoiseSampler(self.denoiser, self.vocabulary)
         chosen: Sampler = denoise
@@ -142,14 +144,12 @@ class Engine:
         `group` and `store` as in `Memory.remember`: give `store=False` for text that is not on the disk.
         """
         if self.memory is not None:
-            with self.turns.alone():
-                self.memory.remember(path, text, group, store)
+            self.memory.remember(path, text, group, store)
 
     def forget(self, path: str, erase: bool = True) -> None:
         """Drop a file from the memory; `erase` as in `Memory.forget`."""
         if self.memory is not None:
-            with self.turns.alone():
-                self.memory.forget(path, erase)
+            self.memory.forget(path, erase)
 
     def run_complete(
         self, request: CompleteRequest, cancel: CancelToken | None = None, observe: Observer | None = None

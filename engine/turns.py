@@ -45,6 +45,11 @@ class Turns:
         self.busy_seconds = 0.0  # with any request under way
         self._began = 0.0
 
+    @property
+    def busy(self) -> bool:
+        """Whether any request is under way."""
+        return self._under_way > 0
+
     @contextmanager
     def request(self) -> Iterator[None]:
         """Around a whole request: the other requests' turn comes only while this one waits for a pass."""

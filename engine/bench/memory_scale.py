@@ -1,8 +1,8 @@
 """`remask bench memory-scale`: the memory with a million lines in it.
 
 Indexing time and memory, an edit, a look-up, and what completions cost meanwhile. As in the engine process, files are
-remembered one by one between requests, and a person's request comes first; merging goes on in the background. The lines
-are those of the Python files installed beside this program, repeated under other paths until there are enough.
+remembered one by one on a thread of the lowest priority that gives way to requests, merging on another. The lines are
+those of the Python files installed beside this program, repeated under other paths until there are enough.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import os
 import sysconfig
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,11 +26,12 @@ from engine.bench import speed
 from engine.core import Engine
 from engine.memory import Memory, rests_of_line
 from engine.memory.index import step_back
-from engine.service.allocator import give_back_freed_memory
+from engine.service import process
 from engine.types import CompleteRequest
 
 LARGEST = 300_000  # bytes of a file that is indexed
-ROUNDS = 2
+PARTS = 4
+KEYS = 2  # characters between two requests
 PAUSE = 0.2  # seconds between two keys
 EDITED = "def edited():\n    return 1\n" * 500
 
@@ -42,26 +44,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print the table; exit 0."""
-    give_back_freed_memory()  # as the engine process does
+    process.set_up()  # as the engine process does
     with engine.load("auto", memory=False) as e:
         pass_ms = speed.one_row_ms(e.denoiser)
         requests = list(_requests())
         for request in requests:
             e.run_complete(request)
-        quiet = [_pausing(e, request) for _ in range(ROUNDS) for request in requests]
         memory = Memory(e.vocabulary)
+        memory.busy = lambda: e.turns.busy
         before = _resident()
-        busy: list[float] = []
-        files, lines, seconds = _index(e, memory, args.lines, requests, busy)
-        memory.settle()
+        alone, meanwhile = Latencies(), Latencies()
+        done, texts, seconds = Indexed(), _endless(), 0.0
+        for part in range(1, PARTS + 1):  # in turns, for machines change under way
+            alone.ask(e, requests)
+            seconds += _index(e, memory, texts, done, args.lines * part // PARTS, requests, meanwhile)
+        alone.ask(e, requests)
         grown = _resident() - before
-        quiet += [_pausing(e, request) for _ in range(ROUNDS) for request in requests]  # machines change under way
         edits = [_edit(memory, i) for i in range(30)]
         memory.settle()
         looks, rests = list(_looks(e, memory)), list(_rests(memory))
         figures = {
-            "lines": lines,
-            "files": files,
+            "lines": done.lines,
+            "files": done.files,
             "tokens": memory.tokens,
             "pass_ms": pass_ms,
             "index_s": seconds,
@@ -70,10 +74,8 @@ def run(args: argparse.Namespace) -> int:
             "edit_ms_p95": _percentile(edits, 95),
             "lookup_ms_p95": _percentile(looks, 95),
             "line_ms_p95": _percentile(rests, 95),
-            "complete_ms_p50_alone": _percentile(quiet, 50),
-            "complete_ms_p50_while_indexing": _percentile(busy, 50),
-            "complete_ms_p95_alone": _percentile(quiet, 95),
-            "complete_ms_p95_while_indexing": _percentile(busy, 95),
+            **{f"{name}_alone": value for name, value in alone.figures().items()},
+            **{f"{name}_while_indexing": value for name, value in meanwhile.figures().items()},
         }
         memory.close()
     table = Table(title="the workspace's memory at scale")
@@ -87,39 +89,73 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+class Latencies:
+    """Milliseconds of completions: of all, of those a key after the last one, and of those that begin a window."""
+
+    def __init__(self) -> None:
+        self.all: list[float] = []
+        self.next_key: list[float] = []
+        self.new_window: list[float] = []
+
+    def ask(self, e: Engine, requests: list[CompleteRequest], goes_on: Callable[[], bool] = lambda: True) -> None:
+        """All requests, with pauses. A round that is cut short counts for nothing: some windows cost twice others."""
+        last, answered = 0, []
+        for request in requests:
+            time.sleep(PAUSE)
+            if not goes_on():
+                return
+            started = time.perf_counter()
+            e.run_complete(request)
+            answered.append((len(request.prefix) - last, (time.perf_counter() - started) * 1e3))
+            last = len(request.prefix)
+        for typed, ms in answered:
+            self.all.append(ms)
+            (self.next_key if typed == KEYS else self.new_window).append(ms)
+
+    def figures(self) -> dict[str, float]:
+        """Percentiles by name."""
+        return {
+            "complete_ms_p50": _percentile(self.all, 50),
+            "complete_ms_p95": _percentile(self.all, 95),
+            "next_key_ms_p95": _percentile(self.next_key, 95),
+            "new_window_ms_p50": _percentile(self.new_window, 50),
+        }
+
+
+@dataclass
+class Indexed:
+    """How much is in the memory."""
+
+    files: int = 0
+    lines: int = 0
+
+
 def _index(
-    e: Engine, memory: Memory, wanted: int, requests: list[CompleteRequest], busy: list[float]
-) -> tuple[int, int, float]:
-    """Index in a background thread at the lowest priority while this one completes; (files, lines, seconds)."""
-    done, turn, waiting = [0, 0], threading.Lock(), threading.Event()
+    e: Engine,
+    memory: Memory,
+    texts: Iterator[tuple[str, str]],
+    done: Indexed,
+    wanted: int,
+    requests: list[CompleteRequest],
+    latencies: Latencies,
+) -> float:
+    """Index up to `wanted` lines, in a background thread at the lowest priority, while this one completes; seconds."""
 
     def work() -> None:
         step_back()
-        for path, text in _endless():
-            if done[1] >= wanted:
-                return
-            while waiting.is_set():
-                time.sleep(0.001)
-            with turn:
-                memory.remember(path, text)
-            done[0] += 1
-            done[1] += text.count("\n")
+        while done.lines < wanted:
+            path, text = next(texts)
+            memory.remember(path, text)
+            done.files += 1
+            done.lines += text.count("\n")
 
     thread = threading.Thread(target=work)
     started = time.perf_counter()
     thread.start()
     while thread.is_alive():
-        for request in requests:
-            time.sleep(PAUSE)
-            if not thread.is_alive():
-                break
-            asked = time.perf_counter()
-            waiting.set()
-            with turn:
-                waiting.clear()
-                e.run_complete(request)
-            busy.append((time.perf_counter() - asked) * 1e3)
-    return done[0], done[1], time.perf_counter() - started
+        latencies.ask(e, requests, thread.is_alive)
+    memory.settle()
+    return time.perf_counter() - started
 
 
 def _endless() -> Iterator[tuple[str, str]]:
@@ -141,16 +177,8 @@ def _requests() -> Iterator[CompleteRequest]:
     text = Path(json.__file__).with_name("decoder.py").read_text(encoding="utf-8")
     for mark in ("def decode(self", "raise JSONDecodeError(", "nextchar = s[", "obj, end = "):
         start = text.index(mark)
-        for at in range(start, start + len(mark), 2):
+        for at in range(start, start + len(mark), KEYS):
             yield CompleteRequest(text[:at], text[text.index("\n", at) :], "python", "decoder.py", 32)
-
-
-def _pausing(e: Engine, request: CompleteRequest) -> float:
-    """Milliseconds of a completion after a pause."""
-    time.sleep(PAUSE)
-    started = time.perf_counter()
-    e.run_complete(request)
-    return (time.perf_counter() - started) * 1e3
 
 
 def _edit(memory: Memory, i: int) -> float:

@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
 
 def serve(options: EngineOptions, background: bool) -> int:
     """Run the engine in this process until it leaves."""
-    from engine.service.allocator import give_back_freed_memory
+    from engine.service import process
     from engine.service.logs import start_log
     from engine.service.server import AlreadyRunningError
     from engine.service.spawn import LOST_THE_RACE
@@ -76,7 +76,7 @@ def serve(options: EngineOptions, background: bool) -> int:
         raise BadRequestError("--idle-minutes must be 0 (never) or a number of minutes")
     if options.device not in ("auto", "cpu", "cuda"):
         raise BadRequestError(f"unknown device {options.device!r}: choose auto, cpu or cuda")
-    give_back_freed_memory()
+    process.set_up()
     trouble = start_log(options.log_file, options.log_level, foreground=not background)
     code = 0
     try:

@@ -12,8 +12,7 @@ from engine.cluster.metrics import ReplicaMetrics, outcome
 from engine.cluster.options import ClusterOptions
 from engine.cluster.wire import packed
 from engine.errors import ModelError, RemaskError
-from engine.service import messages
-from engine.service.allocator import give_back_freed_memory
+from engine.service import messages, process
 from engine.service.dispatch import Dispatcher
 from engine.service.frames import Message, unpack
 from engine.service.intake import job_from
@@ -31,7 +30,7 @@ class EngineReplica:
     def __init__(self, args: dict[str, Any]) -> None:
         self.options = ClusterOptions.from_args(args)
         os.environ["REMASK_THREADS"] = str(self.options.threads)
-        give_back_freed_memory()
+        process.set_up()
         self.metrics = ReplicaMetrics()
         self.dispatcher = Dispatcher(engine_loader(self.options), self.options.device, self._on_state)
         self._loaded = asyncio.Event()

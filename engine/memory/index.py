@@ -10,8 +10,9 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import defaultdict
-from collections.abc import Iterator, Set
+from collections.abc import Callable, Iterator, Set
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import PurePath
@@ -30,14 +31,17 @@ from engine.vocabulary import Vocabulary
 
 MAX_TOKENS = 12_000_000  # about a million lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
+A_FILE, A_MERGE = 1.0, 20.0  # seconds that a file and a merge give way to requests
 SHORTEST = 2  # tokens that must agree
 PATIENCE = 50  # places looked at one by one for the longest match, before so many at once:
 WIDER = (200, 2000)  # on either side
-PLACES = 512  # places looked at for one match in a sorted stream
+PLACES = 512  # places looked at for one match, shared by the sorted streams that have it,
+FEWEST = 64  # but so many in each
 AHEAD = 64  # tokens of a draft: several lines
 NEARNESS = (8.0, 3.0, 1.0)  # how much a place counts: in this file, its folder, the workspace
 AROUND = 60_000  # characters of the file being edited on either side of the cursor
 AGREES = 3  # tokens of the suffix looked for after a place
+WEIGHTS = np.array(NEARNESS)
 REACH = 40  # tokens after a place in which the suffix may begin
 AGREEMENT = 4.0  # how much more a place counts where the suffix follows
 BESIDE = 256  # tokens on either side of the cursor's line that the denoiser sees for itself
@@ -73,6 +77,7 @@ class Memory:
         self._lock = threading.Lock()
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory", initializer=step_back)
         self._merging = False
+        self.busy: Callable[[], bool] = lambda: False  # whether somebody waits for an answer: merging waits for them
         self._current: tuple[tuple[str, str, str], Around] = (("", "", ""), Around((), 0))
         self.tokens = 0
         self.lookups = 0
@@ -93,7 +98,11 @@ class Memory:
             self.forget(path)
             return
         key = self.store.key(text) if store and self.store is not None else None
+        give_way = self._giving_way(A_FILE)
+        give_way()
         ids = self._encode(text, key)
+        give_way()
+        fresh = Segment([File(path, ids)], self.folding, give_way)
         with self._lock:
             if key is not None:
                 self._stored[path] = key
@@ -102,7 +111,7 @@ class Memory:
             self._where[path] = (label, len(ids))
             self._make_room(path)
             shelf = self._shelves[label]
-            shelf.put(path, ids)
+            shelf.put(fresh)
             if shelf.crowded and not self._merging:
                 self._merging = True
                 self._merger.submit(self._merge, shelf)
@@ -189,9 +198,21 @@ class Memory:
 
     def _merge(self, shelf: Shelf) -> None:
         try:
-            shelf.merge()
+            shelf.merge(self._giving_way(A_MERGE))
         finally:
             self._merging = False
+
+    def _giving_way(self, seconds: float) -> Callable[[], None]:
+        """For what runs beside requests: waits while any is under way, `seconds` of all its calls together."""
+        left = seconds
+
+        def give_way() -> None:
+            nonlocal left
+            while left > 0 and self.busy():
+                time.sleep(0.005)
+                left -= 0.005
+
+        return give_way
 
     def _around(self, path: str | None, prefix: str, suffix: str) -> Around:
         """The file being edited without the cursor's line, sorted anew only when another line is edited."""
@@ -256,21 +277,23 @@ class View:
         ids = self.memory.folding.of(np.array(known[-DEPTH:], dtype=np.uint32))
         return ids[::-1].astype(ids.dtype.newbyteorder(">")).tobytes()
 
-    def places(self, query: bytes, reach: int, most: int) -> Iterator[Place]:
+    def places(self, query: bytes, reach: int, most: int, goes_on: Callable[[int], bool]) -> Iterator[Place]:
         """Places whose left ends like `query`, the longest first, those of this file before others.
 
-        At most `2 * reach` of a segment, which share most, and `most` of all.
+        At most `2 * reach` of a segment, which share most, and of the `most` best those before a token that `goes_on`.
         """
         near_by = [s.suffixes.near(query, reach) for s in self.segments]
         found = [(i, *self._speaking(self.segments[i], at, shared)) for i, (at, shared) in enumerate(near_by)]
         of = np.concatenate([np.full(len(at), i) for i, at, _, _ in found] or [np.zeros(0, dtype=int)])
         if not len(of):
             return
-        columns = [of, *(np.concatenate(column) for column in list(zip(*found, strict=True))[1:])]
+        tokens = [self.segments[i].text[self.segments[i].suffixes.size - at] for i, at, _, _ in found]
+        columns = [of, *(np.concatenate(column) for column in (*list(zip(*found, strict=True))[1:], tokens))]
         order = np.argsort(-columns[2], kind="stable")[:most]
-        for i, at, shared, near in zip(*(column[order].tolist() for column in columns), strict=True):
-            segment = self.segments[i]
-            yield Place(segment, at, shared, near, int(segment.text[segment.suffixes.size - at]))
+        told, which = np.unique(columns[4][order], return_inverse=True)
+        order = order[np.array([goes_on(token) for token in told.tolist()])[which]]
+        for i, at, shared, near, token in zip(*(column[order].tolist() for column in columns), strict=True):
+            yield Place(self.segments[i], at, shared, near, token)
 
     def _speaks(self, segment: Segment, place: int) -> bool:
         """Whether a place counts: not in what was replaced or forgotten, nor in the file's own remembered copy."""
@@ -325,15 +348,15 @@ class View:
         weights: dict[int, float] = defaultdict(float)
         count, nearest, agreeing, seen = 0, 2, 0.0, 0.0
         best, ahead = 0.0, (segments[0], 0)
+        most = max(PLACES // max(len(segments) - len(self.own), 1), FEWEST)
         for segment in segments:
-            looked_at, among = segment.suffixes.places(query, length, PLACES)
+            looked_at, among = segment.suffixes.places(query, length, most)
             places, _, near = self._speaking(segment, looked_at, np.full(len(looked_at), length))
             if not len(places):
                 continue
             tokens, agrees = self._next(segment, places)
-            weight = np.array(NEARNESS)[near] * np.where(agrees, AGREEMENT, 1.0)
-            told, which = np.unique(tokens, return_inverse=True)
-            for token, part in zip(told.tolist(), np.bincount(which, weight).tolist(), strict=True):
+            weight = WEIGHTS[near] * np.where(agrees, AGREEMENT, 1.0)
+            for token, part in zip(tokens.tolist(), weight.tolist(), strict=True):
                 weights[token] += part
             agreeing += float(weight[agrees].sum())
             if segment in self.own:

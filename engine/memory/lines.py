@@ -83,15 +83,14 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
     behind = vocabulary.encode(suffix[len(tail) :][:200])[:FOLLOWING]
     folded = folding.of(_array(behind)).tolist()
     begins = part.encode("utf-8", "replace")
-    alike: dict[int, bool] = {}  # tokens with which the cursor's word may begin
+
+    def goes_on(token: int) -> bool:
+        """Whether the cursor's word may begin with a token."""
+        start = vocabulary.bytes[token].lstrip(b" \t")
+        return start[: len(begins)] == begins[: len(start)]
+
     kept = 0
-    for place in view.places(view.query(known), REACH, LOOKED_AT):
-        if begins:
-            if place.token not in alike:
-                start = vocabulary.bytes[place.token].lstrip(b" \t")
-                alike[place.token] = start[: len(begins)] == begins[: len(start)]
-            if not alike[place.token]:
-                continue
+    for place in view.places(view.query(known), REACH, LOOKED_AT, goes_on):
         after, wall = place.segment.after(place.at, AHEAD).tolist(), place.segment.wall
         after = after[: after.index(wall)] if wall in after else after
         at = next((i for i, t in enumerate(after) if b"\n" in vocabulary.bytes[t]), len(after))

@@ -8,7 +8,8 @@ is sorted by, and its place in the order.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -19,7 +20,7 @@ from engine.memory.folding import Folding, Tokens
 from engine.memory.suffixes import Suffixes
 
 RECENT = 24  # single files before they are merged
-SEGMENT = 1_000_000  # tokens of a merged stream at most: sorting one takes some 50 MB for a moment
+SEGMENT = 2_000_000  # tokens of a merged stream at most: sorting one takes some 100 MB for a moment
 
 
 @dataclass(eq=False, slots=True)
@@ -38,7 +39,8 @@ class File:
 class Segment:
     """Some files in one sorted stream, a separator (which no context can match) before and after each."""
 
-    def __init__(self, files: list[File], folding: Folding) -> None:
+    def __init__(self, files: list[File], folding: Folding, between: Callable[[], object] = lambda: None) -> None:
+        """`between` as in `Suffixes`."""
         self.files = files
         self.wall = folding.wall
         wall = np.array([self.wall], dtype=folding.dtype)
@@ -46,14 +48,15 @@ class Segment:
         for file in files:
             parts += [file.tokens.astype(folding.dtype), wall]
         self.text = np.concatenate(parts)
-        self.suffixes = Suffixes(folding.of(self.text), folding.width, self.wall)
+        self.suffixes = Suffixes(folding.of(self.text), folding.width, self.wall, between)
         self._starts = np.cumsum([len(p) for p in parts])[:-1:2]
-        for file, start in zip(files, self._starts.tolist(), strict=True):
+        self._begin: list[int] = self._starts.tolist()  # for one place at a time
+        for file, start in zip(files, self._begin, strict=True):
             file.tokens = self.text[start : start + len(file.tokens)]  # not a second copy
 
     def file(self, place: int) -> File:
         """The file that a backward index lies in."""
-        return self.files[int(self.files_at(np.array(place)))]
+        return self.files[max(bisect_right(self._begin, self.suffixes.size - 1 - place) - 1, 0)]
 
     def files_at(self, places: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """The number in `files` of the file that each backward index lies in."""
@@ -64,6 +67,11 @@ class Segment:
         """At most `count` tokens after a place, those of the next file among them behind a `wall`."""
         at = self.suffixes.size - place
         return self.text[at : at + count]
+
+    @property
+    def alive(self) -> bool:
+        """Whether any file of it was not replaced or forgotten since."""
+        return any(f.alive for f in self.files)
 
     @property
     def living(self) -> list[File]:
@@ -85,21 +93,21 @@ class Shelf:
         self.segments: tuple[Segment, ...] = ()
         self._lock = threading.Lock()
 
-    def put(self, path: str, tokens: Tokens) -> None:
-        """Add a file or replace it."""
-        file = File(path, tokens)
-        fresh = Segment([file], self.folding)
+    def put(self, fresh: Segment) -> None:
+        """Add a file, sorted already, or replace it."""
+        [file] = fresh.files
+        path = file.path
         with self._lock:
             self._bury(path)
             self.files[path] = file
-            self.segments = (*(s for s in self.segments if s.living), fresh)
+            self.segments = (*(s for s in self.segments if s.alive), fresh)
 
     def drop(self, path: str) -> bool:
         """Forget a file; whether it was there."""
         with self._lock:
             found = self._bury(path)
             if found:
-                self.segments = tuple(s for s in self.segments if s.living)
+                self.segments = tuple(s for s in self.segments if s.alive)
         return found
 
     def _bury(self, path: str) -> bool:
@@ -113,10 +121,10 @@ class Shelf:
         """Whether a merge is due."""
         return sum(len(s.files) == 1 for s in self.segments) > RECENT
 
-    def merge(self) -> None:
-        """Put small streams together, and streams that are mostly dead anew."""
+    def merge(self, between: Callable[[], object] = lambda: None) -> None:
+        """Put small streams together, and streams that are mostly dead anew; `between` as in `Suffixes`."""
         old = [s for s in self.segments if s.suffixes.size < SEGMENT // 2 or 2 * len(s.living) < len(s.files)]
-        fresh = [Segment(group, self.folding) for group in _groups(f for s in old for f in s.living)]
+        fresh = [Segment(group, self.folding, between) for group in _groups(f for s in old for f in s.living)]
         with self._lock:
             self.segments = (*fresh, *(s for s in self.segments if s not in old))
 

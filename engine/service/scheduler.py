@@ -1,9 +1,10 @@
 """Which requests the engine works on next. Plain data: no sockets, no threads, no clock.
 
-A person waiting (`INVOKED`) comes before what was asked in passing (`AUTOMATIC`), then the workspace's memory, repairs
-computed ahead, and contexts prefilled ahead. Within a rank documents take turns, those first whose author has paused:
-the others will ask again before their answer is there. The newest request of a document and kind supersedes the older
-ones; a repair or a prefill under way gives way to anything more urgent and is taken up again.
+A person waiting (`INVOKED`) comes before what was asked in passing (`AUTOMATIC`), then repairs computed ahead, and
+contexts prefilled ahead. Files are remembered beside all that, one at a time. Within a rank documents take turns, those
+first whose author has paused: the others will ask again before their answer is there. The newest request of a document
+and kind supersedes the older ones; a repair or a prefill under way gives way to anything more urgent and is taken up
+again.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_QUEUED_BYTES = 64_000_000
 MAX_PREEMPTIONS = 3  # then a repair runs to its end, or someone who types without pause would starve it
 REMEMBERED_TURNS = 1024
 SETTLED_SECONDS = 0.2  # without a newer request, and its author has paused: a key every fifth of a second is typing
-PASSED_OVER = 12  # turns after which memory and repairs count as much as what is asked in passing
+PASSED_OVER = 12  # turns after which repairs count as much as what is asked in passing
 
 
 class Rank(enum.IntEnum):
@@ -62,7 +63,7 @@ class Job:
     @property
     def urgency(self) -> Rank:
         """Its rank, raised when others have gone before for too long; a prefill that comes late is worth nothing."""
-        starved = self.rank in (Rank.MEMORY, Rank.REPAIR) and self.passed_over >= PASSED_OVER
+        starved = self.rank is Rank.REPAIR and self.passed_over >= PASSED_OVER
         return Rank.AUTOMATIC if starved else self.rank
 
     @property
@@ -77,7 +78,7 @@ class Job:
 
 
 class Scheduler:
-    """A bounded queue and the jobs that are running, at most `lanes`."""
+    """A bounded queue and the jobs that are running: at most `lanes`, and one of the memory's."""
 
     def __init__(self, most: int = MAX_QUEUED, most_of_one: int = MAX_QUEUED_OF_ONE, lanes: int = 1) -> None:
         self.most = most
@@ -125,7 +126,7 @@ class Scheduler:
         first those that can be done by their deadline and whose author has paused, the newest of them.
         """
         ready = [job for job in self._queue if self._may_run(job)]
-        if not ready or len(self.running) >= self.lanes:
+        if not ready:
             return None
 
         def order(job: Job) -> tuple[Rank, bool, bool, int, float]:
@@ -182,20 +183,28 @@ class Scheduler:
     def _may_run(self, job: Job) -> bool:
         """Whether a job may run beside those that do.
 
-        Files are remembered and forgotten in order. A repair searches for a second without a pass, and nobody else's
-        pass comes meanwhile: it waits until no completion is under way, unless it has waited for long.
+        Files are remembered and forgotten in order, on a thread of their own. A repair searches for a second without a
+        pass, and nobody else's pass comes meanwhile: it waits until no completion is under way, unless it has waited
+        for long.
         """
         if job.rank is Rank.MEMORY:
             return all(other.rank is not Rank.MEMORY for other in self.running)
+        if self._full:
+            return False
         return job.urgency is not Rank.REPAIR or all(other.rank > Rank.AUTOMATIC for other in self.running)
+
+    @property
+    def _full(self) -> bool:
+        """Whether no lane is free."""
+        return sum(job.rank is not Rank.MEMORY for job in self.running) >= self.lanes
 
     def _preempt(self, job: Job) -> None:
         """Stop what is in the way of `job`: repairs, if somebody waits for it, else the least where no lane is free."""
         out = []
         if job.rank <= Rank.AUTOMATIC and job.kind != "stats":  # which needs no pass, and so no repair's end
             out = [other for other in self.running if other.rank is Rank.REPAIR and self._gives_way(other, job)]
-        if not out and len(self.running) >= self.lanes:
-            least = max(self.running, key=lambda j: j.rank)
+        if not out and job.rank is not Rank.MEMORY and self._full:
+            least = max((other for other in self.running if other.rank is not Rank.MEMORY), key=lambda j: j.rank)
             out = [least] if self._gives_way(least, job) else []
         for other in out:
             other.end("preempted")

@@ -1,4 +1,4 @@
-"""The threads that jobs run on, one for each lane of the engine; one of them loads the model.
+"""The threads that jobs run on, one for each lane of the engine, one of which loads the model; and the memory's.
 
 `engine.core.Engine` takes care that its callers meet only in forward passes. Nothing else ever touches it.
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.errors import ModelError, RemaskError
 from engine.service import messages
 from engine.service.frames import Message
-from engine.service.scheduler import Job
+from engine.service.scheduler import Job, Rank
 
 if TYPE_CHECKING:
     from engine.core import Engine
@@ -42,6 +42,7 @@ class Worker:
         self._engine: Engine | None = None
         self._loading = Lock()
         self._threads = _pool(1)
+        self._background = ThreadPoolExecutor(1, "memory", initializer=_step_back)
         self._lost = ""  # how the GPU was lost, when another engine was loaded for it
         self.failed = ""  # why there is no engine any more: the processor could not take over
 
@@ -81,10 +82,12 @@ class Worker:
 
     async def run(self, job: Job) -> Message:
         """The reply to a job, without its id."""
-        return await self._call(self._answer, job)
+        threads = self._background if job.rank is Rank.MEMORY else self._threads
+        return await asyncio.get_running_loop().run_in_executor(threads, self._answer, job)
 
     async def close(self) -> None:
         """Release the engine once the running jobs are over."""
+        await self._call(self._background.shutdown)  # once a file that is being remembered is
         await self._call(self._close)
         self._threads.shutdown(wait=False)
 
@@ -113,6 +116,9 @@ class Worker:
         engine, device = self._now()
         reply, failure = self._try(engine, job)
         if failure is None:
+            now = self._now()[0]
+            if job.rank is Rank.MEMORY and now is not engine:  # which may have given its memory away just before
+                return self._try(now, job)[0]
             return reply
         try:
             if device == "cuda" and is_of_the_device(failure):
@@ -210,6 +216,13 @@ class Worker:
         """Where it happened, never what it said: a message may quote the user's code."""
         frames = "".join(traceback.format_tb(failure.__traceback__)[-6:])
         log.error("%s failed with %s at\n%s", what, type(failure).__name__, frames)
+
+
+def _step_back() -> None:
+    """The lowest priority, for the memory's thread."""
+    from engine.memory.index import step_back
+
+    step_back()
 
 
 def _pool(threads: int) -> ThreadPoolExecutor:

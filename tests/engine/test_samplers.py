@@ -11,6 +11,7 @@ from engine.checkpoint import Checkpoint
 from engine.denoise import DenoiseSampler
 from engine.denoiser import Denoiser
 from engine.errors import CancelledError
+from engine.kv_cache import Cache
 from engine.memory import as_sure
 from engine.sampler import Task
 from engine.scoring import Scorer
@@ -56,45 +57,51 @@ def finish(draft, end: int) -> list[int]:
 
 
 @pytest.fixture(scope="module")
+def caches(denoiser: Denoiser, windows) -> list[Cache]:
+    """One for each window, for all tests: reuse is exact, and a window's prefill takes longer than most tests."""
+    return [denoiser.new_cache() for _ in windows]
+
+
+@pytest.fixture(scope="module")
 def greedy(denoiser: Denoiser, windows) -> list[list[int]]:
     return [one_by_one(denoiser, window.ids, 16) for window in windows]
 
 
 @pytest.mark.parametrize(("masks", "branches"), [(0, 1), (3, 1), (7, 1), (3, 3)])
-def test_verified_gives_exactly_what_one_token_at_a_time_gives(denoiser, vocabulary, windows, greedy, masks, branches):
+def test_verified_gives_exactly_what_one_token_at_a_time_gives(
+    denoiser, vocabulary, windows, caches, greedy, masks, branches
+):
     sampler = VerifiedSampler(denoiser, vocabulary, Drafting(masks, branches), confidence=0.2)
-    for window, expected in zip(windows, greedy, strict=True):
-        ids = window.ids
-        draft = sampler.run(denoiser.new_cache(), Task(ids, max_tokens=16))
+    for window, cache, expected in zip(windows, caches, greedy, strict=True):
+        draft = sampler.run(cache, Task(window.ids, max_tokens=16))
         assert finish(draft, denoiser.config.reserved.end) == expected
         assert draft.steps <= len(expected)
 
 
-def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabulary, windows, greedy):
+def test_good_drafts_save_passes_and_bad_ones_change_nothing(denoiser, vocabulary, windows, caches, greedy):
     sampler = VerifiedSampler(denoiser, vocabulary, Drafting(0))
     ids = windows[0].ids
     expected = greedy[0]
     good = Task(ids, max_tokens=16, propose=lambda known: as_sure(expected[len(known) - len(ids) :][:6], 0.9))
     bad = Task(ids, max_tokens=16, propose=lambda known: as_sure([known[-1]] * 4, 0.9))
-    plain = sampler.run(denoiser.new_cache(), Task(ids, max_tokens=16))
-    helped = sampler.run(denoiser.new_cache(), good)
-    misled = sampler.run(denoiser.new_cache(), bad)
+    plain = sampler.run(caches[0], Task(ids, max_tokens=16))
+    helped = sampler.run(caches[0], good)
+    misled = sampler.run(caches[0], bad)
     assert plain.tokens == helped.tokens == misled.tokens
     assert helped.steps < plain.steps / 2
 
 
 @pytest.mark.parametrize("agreeing", [0, 2, 6])
 def test_the_pass_that_read_remembered_lines_is_the_first_that_verifies(
-    denoiser, vocabulary, windows, greedy, agreeing
+    denoiser, vocabulary, windows, caches, greedy, agreeing
 ):
     sampler, scorer = VerifiedSampler(denoiser, vocabulary, Drafting(0)), Scorer(denoiser, vocabulary)
-    for window, expected in zip(windows, greedy, strict=True):
+    for window, cache, expected in zip(windows, caches, greedy, strict=True):
         first = expected[:agreeing] + [t + 1 for t in expected[agreeing : agreeing + 3]]
-        cache = denoiser.new_cache()
         readings = scorer.read(cache, window.ids, [first, expected[4:], first[::-1]], CancelToken())
         assert (readings.steps, readings.opening.drafts) == (1, first)
         helped = sampler.run(cache, Task(window.ids, max_tokens=16, opening=readings.opening))
-        plain = sampler.run(denoiser.new_cache(), Task(window.ids, max_tokens=16))
+        plain = sampler.run(cache, Task(window.ids, max_tokens=16))
         assert helped.tokens == plain.tokens
         assert helped.steps == plain.steps - min(agreeing + 1, len(expected)), "and what it verified is not done again"
 
@@ -114,22 +121,21 @@ def test_a_warm_cache_changes_nothing_but_the_prefill(denoiser, vocabulary, wind
 
 
 @pytest.mark.parametrize("rule", ["confidence", "entropy"])
-def test_denoise_fills_a_block_in_fewer_passes_when_it_may_be_less_sure(denoiser, vocabulary, windows, rule):
+def test_denoise_fills_a_block_in_fewer_passes_when_it_may_be_less_sure(denoiser, vocabulary, windows, caches, rule):
     strict = DenoiseSampler(denoiser, vocabulary, 8, rule, 0.999 if rule == "confidence" else 0.0)
     loose = DenoiseSampler(denoiser, vocabulary, 8, rule, 0.01 if rule == "confidence" else 50.0)
-    caches = [denoiser.new_cache() for _ in windows]
     sure = [strict.run(cache, Task(w.ids, max_tokens=8)).steps for cache, w in zip(caches, windows, strict=True)]
     rash = [loose.run(cache, Task(w.ids, max_tokens=8)).steps for cache, w in zip(caches, windows, strict=True)]
     assert sum(rash) < sum(sure)
     assert max(rash) <= 3
 
 
-def test_renoising_keeps_every_token_that_is_not_suspect(denoiser, vocabulary, windows):
+def test_renoising_keeps_every_token_that_is_not_suspect(denoiser, vocabulary, windows, caches):
     sampler = DenoiseSampler(denoiser, vocabulary)
     ids = windows[0].ids
     tokens = vocabulary.encode("name: str) -> tuple[Array, Array]:\n        weight = self.raw(name)")
     suspects = {3, 4, 12}
-    again = sampler.renoise(denoiser.new_cache(), Task(ids), tokens, suspects)
+    again = sampler.renoise(caches[0], Task(ids), tokens, suspects)
     assert len(again.tokens) == len(tokens)
     assert [t for i, t in enumerate(again.tokens) if i not in suspects] == [
         t for i, t in enumerate(tokens) if i not in suspects

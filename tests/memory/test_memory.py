@@ -334,6 +334,21 @@ def test_a_row_that_no_vocabulary_has_written_is_read_anew(vocabulary, tmp_path,
         ]
 
 
+def test_remembering_and_merging_give_way_to_requests_but_not_for_ever(memory, monkeypatch):
+    asked = []
+    memory.busy = lambda: bool(asked.append(1)) or len(asked) % 100 < 3
+    memory.remember("a/ledger.py", LEDGER)
+    assert len(asked) > 3
+    memory.busy = lambda: True
+    memory.remember("b/ledger.py", LEDGER.replace("append", "prepend"))
+    assert ahead(memory, CALL)
+    monkeypatch.setattr(index, "A_MERGE", 0.05)
+    for i in range(40):
+        memory.remember(f"{i}.py", f"x_{i} = {i}\n")
+    memory.settle()
+    assert len(memory.view("python", None, "", "", END).segments) < 24
+
+
 def rows(file: Path) -> list[bytes]:
     with contextlib.closing(sqlite3.connect(file)) as connection:
         return [row[0] for row in connection.execute("SELECT ids FROM files")]

@@ -51,6 +51,8 @@ class StandIn:
         self.started = threading.Event()
         self.goes_on = threading.Event()
         self.goes_on.set()
+        self.remembers = threading.Event()  # as `goes_on`, of the memory's thread
+        self.remembers.set()
 
     def _pass(self, passes: int, cancel: CancelToken, deadline: float | None, each: Callable[[int], None]) -> int:
         for n in range(passes):
@@ -100,6 +102,7 @@ class StandIn:
 
     def remember(self, path: str, text: str, group: int = 0, store: bool = True) -> None:
         self._begin(f"remember {path}")
+        self.remembers.wait(60)
         self.memory[path] = text
 
     def forget(self, path: str, erase: bool = True) -> None:

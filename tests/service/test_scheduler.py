@@ -162,10 +162,9 @@ def test_what_runs_is_not_stopped_by_its_equal_or_by_less():
     assert completion.fate == ""
 
 
-@pytest.mark.parametrize("rank", [Rank.MEMORY, Rank.REPAIR])
-def test_memory_and_repairs_are_not_starved_by_people_who_type_without_pause(rank):
+def test_repairs_are_not_starved_by_people_who_type_without_pause():
     s = Scheduler()
-    patient, prefill = job(rank, "p.py"), job(Rank.WARM, "w.py")
+    patient, prefill = job(Rank.REPAIR, "p.py"), job(Rank.WARM, "w.py")
     s.add(patient)
     s.add(prefill)
     ran = []
@@ -320,6 +319,20 @@ def test_files_are_remembered_and_forgotten_one_at_a_time_however_many_lanes_the
     assert [s.next(), s.next()] == [completion, None]
     s.finish(first)
     assert s.next() is second
+
+
+def test_a_file_is_remembered_beside_what_holds_the_only_lane_and_takes_none():
+    s = Scheduler()
+    completion, file, other, person = job(document="a"), job(Rank.MEMORY), job(Rank.MEMORY), job(Rank.INVOKED, "b")
+    for j in (completion, file, other):
+        s.add(j)
+    assert [s.next(), s.next(), s.next()] == [completion, file, None]
+    s.finish(completion)
+    s.add(person)
+    assert [s.next(), s.next()] == [person, None]
+    assert (file.fate, person.fate) == ("", "")
+    s.finish(file)
+    assert s.next() is other
 
 
 def test_a_newcomer_that_is_refused_changes_nothing():

@@ -56,6 +56,21 @@ async def test_where_the_engine_has_lanes_as_many_requests_run_at_once(serve, op
     assert len(engine.thread) == 2
 
 
+async def test_a_file_is_remembered_while_a_request_holds_the_only_lane(serve, options):
+    engine = StandIn()
+    await serve(engine)
+    client = await greeted(options)
+    engine.goes_on.clear()
+    client.complete(1, passes=6)
+    await asyncio.to_thread(engine.started.wait, 30)
+    client.send(id=2, kind="remember", deadline=30.0, path="a.py", text="x = 1\n")
+    assert (await client.receive())["id"] == 2
+    assert engine.memory == {"a.py": "x = 1\n"}
+    assert len(engine.thread) == 2
+    engine.goes_on.set()
+    assert (await client.receive())["id"] == 1
+
+
 async def test_a_cancelled_request_stops_between_two_passes(serve, options):
     engine = StandIn(nap=0.02)
     await serve(engine)
@@ -456,14 +471,14 @@ async def test_what_an_editor_gave_up_just_before_it_died_is_forgotten_all_the_s
     dying = await greeted(options)
     dying.send(id=1, kind="remember", path="mine.py", text="x", deadline=30.0)
     assert (await dying.receive())["kind"] == "answer"
-    engine.goes_on.clear()
-    dying.complete(2, passes=20)
-    await until(lambda: "complete x" in engine.log)
+    engine.remembers.clear()
+    dying.send(id=2, kind="remember", path="last.py", text="y", deadline=30.0)
+    await until(lambda: "remember last.py" in engine.log)
     dying.send(id=3, kind="forget", path="mine.py", deadline=30.0)
     await until(lambda: len(server.dispatcher.scheduler) == 1)
     dying.close()
     await until(lambda: not server._connections)
-    engine.goes_on.set()
+    engine.remembers.set()
     await until(lambda: engine.memory == {})
 
 
