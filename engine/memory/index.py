@@ -32,6 +32,7 @@ from engine.vocabulary import Vocabulary
 MAX_TOKENS = 12_000_000  # about a million lines, 100 MB: the engine as a whole stays under 600 MB
 MAX_FILE = 1_000_000  # characters; larger files are data or generated
 A_FILE, A_MERGE = 1.0, 20.0  # seconds that a file and a merge give way to requests
+APART = 1.0  # seconds between two files, and the second gives no way
 SHORTEST = 2  # tokens that must agree
 PATIENCE = 50  # places looked at one by one for the longest match, before so many at once:
 WIDER = (200, 2000)  # on either side
@@ -78,6 +79,7 @@ class Memory:
         self._merger = ThreadPoolExecutor(1, thread_name_prefix="memory", initializer=step_back)
         self._merging = False
         self.busy: Callable[[], bool] = lambda: False  # whether somebody waits for an answer: merging waits for them
+        self._remembered = 0.0  # when the last file was
         self._current: tuple[tuple[str, str, str], Around] = (("", "", ""), Around((), 0))
         self.tokens = 0
         self.lookups = 0
@@ -98,7 +100,8 @@ class Memory:
             self.forget(path)
             return
         key = self.store.key(text) if store and self.store is not None else None
-        give_way = self._giving_way(A_FILE)
+        # One file after the other is a workspace; one alone is an edit, and wanted at once.
+        give_way = self._giving_way(A_FILE if time.monotonic() - self._remembered < APART else 0.0)
         give_way()
         ids = self._encode(text, key)
         give_way()
@@ -115,6 +118,7 @@ class Memory:
             if shelf.crowded and not self._merging:
                 self._merging = True
                 self._merger.submit(self._merge, shelf)
+        self._remembered = time.monotonic()
 
     def forget(self, path: str, erase: bool = True) -> None:
         """Drop a file; unknown paths are fine.

@@ -335,8 +335,11 @@ def test_a_row_that_no_vocabulary_has_written_is_read_anew(vocabulary, tmp_path,
 
 
 def test_remembering_and_merging_give_way_to_requests_but_not_for_ever(memory, monkeypatch):
-    asked = []
+    monkeypatch.setattr(index, "A_FILE", 0.05)
+    asked: list[int] = []
     memory.busy = lambda: bool(asked.append(1)) or len(asked) % 100 < 3
+    memory.remember("a/edited.py", "x = 1\n")
+    assert not asked, "a file alone comes at once"
     memory.remember("a/ledger.py", LEDGER)
     assert len(asked) > 3
     memory.busy = lambda: True
