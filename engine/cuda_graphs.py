@@ -73,11 +73,11 @@ class Recordings:
             weakref.WeakKeyDictionary()
         )
         self._thread = ThreadPoolExecutor(1, "cuda-graphs")
+        self._plain = run_options(UNRECORDED)
 
     def run(self, session: ort.InferenceSession, binding: ort.IOBinding, options: ort.RunOptions | None = None) -> None:
         """A pass on the thread that makes all of them; without `options` it is not recorded."""
-        options = run_options(UNRECORDED) if options is None else options
-        self._thread.submit(session.run_with_iobinding, binding, options).result()
+        self._thread.submit(session.run_with_iobinding, binding, options or self._plain).result()
 
     def take(self, cache: Cache, length: int, rows: int) -> Recording | None:
         """A recording for a pass of `length` rows of which `rows` are read; None where it has to be a plain one."""

@@ -116,8 +116,8 @@ class Worker:
         engine, device = self._now()
         reply, failure = self._try(engine, job)
         if failure is None:
-            now = self._now()[0]
-            if job.rank is Rank.MEMORY and now is not engine:  # which may have given its memory away just before
+            # An engine that was given up meanwhile may have handed its memory over just before.
+            if job.rank is Rank.MEMORY and (now := self._now()[0]) is not engine:
                 return self._try(now, job)[0]
             return reply
         try:

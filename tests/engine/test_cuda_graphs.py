@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from engine import denoiser as module
+from engine.checkpoint import Checkpoint
 from engine.cuda_graphs import SIZES, Recordings, padded
 from engine.denoiser import Denoiser
 from engine.device import Device, choose
@@ -130,8 +131,6 @@ def test_padding_repeats_the_last_entry():
 
 @pytest.fixture
 def tiny(tmp_path) -> Denoiser:
-    from engine.checkpoint import Checkpoint
-
     return Denoiser(Checkpoint(write_model(tmp_path, LLAMA)), choose("cpu"), "int8-blocks")
 
 
