@@ -6,6 +6,7 @@ Knows token ids, positions and slots; knows nothing of text, sampling or parsing
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -56,6 +57,7 @@ class Denoiser:
         self.no_graphs = "" if graphs else "not wanted"  # why a GPU records nothing
         self.share: Callable[[Rows], Prediction] | None = None  # where `forward` goes to be shared with other requests
         self.passes = 0
+        self.seconds = 0.0  # in passes
         # Rounding activations to a scale a token needs to know which channels are large.
         self._activations = activations.read(checkpoint.folder)
         self._processor: Precision = "int8" if self._activations is not None else "int8-blocks"
@@ -175,7 +177,9 @@ class Denoiser:
             bind_lane(cache.binding, 0, slots, mask)
             return self._run(self._session, cache.binding, ids, positions, rows)
         inputs = {"ids": ids, "positions": positions, "rows": rows, "slots.0": slots, "mask.0": mask}
+        began = time.perf_counter()
         prediction = self._prediction(*recordings.replay(self._session, recording, inputs))
+        self.seconds += time.perf_counter() - began
         recording.read_by(prediction)
         return prediction
 
@@ -217,10 +221,12 @@ class Denoiser:
         for name, array in (("ids", ids), ("positions", positions), ("rows", rows)):
             binding.bind_cpu_input(name, np.ascontiguousarray(array, dtype=np.int64))
         outputs, logits = self._bind_outputs(binding, len(rows))
+        began = time.perf_counter()
         if self.recordings is not None and session is self._session:
             self.recordings.run(session, binding)
         else:
             session.run_with_iobinding(binding)
+        self.seconds += time.perf_counter() - began
         return self._prediction(outputs, logits)
 
     def _prediction(self, outputs: dict[str, Array], logits: Callable[[], Floats]) -> Prediction:

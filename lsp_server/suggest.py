@@ -187,7 +187,7 @@ class Suggester:
         if t:
             self._session.pacing.took(t.get("total", 0.0) / 1e3)
         logger.debug(
-            "%d suggestions in %.0f ms (%d steps, %d of %d tokens cached)",
+            "%d suggestions in %.1f ms (%d steps, %d of %d tokens cached)",
             len(answer.items),
             t.get("total", 0.0),
             answer.steps,

@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "throughput": ("engine.bench.throughput", "tokens a second, all included; the command for a GPU"),
     "precision": ("engine.bench.precision", "what each way to round weights loses, and what it wins"),
     "typing": ("engine.bench.typing_simulation", "a real file typed key by key: keystroke to suggestion"),
+    "editor": ("lsp_server.keystrokes", "the same through the language server, as an editor would"),
     "llama": ("engine.bench.llama", "against llama.cpp and the base model, one token after another"),
     "repair": ("engine.bench.repair", "damaged files of four languages, mended in five ways"),
     "serve": ("engine.bench.serve", "many simulated editors on one engine; with --seconds 1800 a soak"),
