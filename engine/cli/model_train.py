@@ -24,6 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--rate", type=float, help="peak learning rate")
     parser.add_argument("--positions", type=int, help="positions a micro-batch")
     parser.add_argument("--accumulate", type=int, help="micro-batches a step")
+    parser.add_argument(
+        "--context-learns",
+        action=argparse.BooleanOptionalAction,
+        help="whether windows learn whole, or the context is only read, at a third of its price; default on a GPU",
+    )
     parser.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
     parser.add_argument("--save-every", type=float, default=10.0, metavar="MINUTES", help="default 10")
     parser.add_argument(

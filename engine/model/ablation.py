@@ -41,7 +41,7 @@ class Variant:
     """One change: of the recipe, of the noise, or of the weight of the next-token loss."""
 
     name: str
-    recipe: dict[str, float] = field(default_factory=dict)
+    recipe: dict[str, Any] = field(default_factory=dict)
     mix: dict[str, float] = field(default_factory=dict)
     next_token: float = 1.0
 
@@ -51,6 +51,7 @@ VARIANTS = (
     Variant(AS_IT_IS),
     Variant("true tokens only, no soft targets", recipe={"soft": 0.0}),
     Variant("soft targets only", recipe={"soft": 1.0}),
+    Variant("a context that is only read", recipe={"context_learns": False}),
     Variant("no next-token loss", next_token=0.0),
     Variant("no complementary masks", mix={"complement": 0.0}),
     Variant("no wrong visible tokens", mix={"lies": 0.0}),
@@ -119,7 +120,9 @@ def _trainer(checkpoint: Checkpoint, args: argparse.Namespace, variant: Variant)
 
 def _train(trainer: Trainer, args: argparse.Namespace, variant: Variant, sampler: Sampler) -> None:
     mix = dataclasses.replace(Mix(), **variant.mix)
-    batches = Batches(sampler, trainer.checkpoint.config.reserved, args.positions, args.seed, mix)
+    batches = Batches(
+        sampler, trainer.checkpoint.config.reserved, args.positions, args.seed, mix, trainer.recipe.context_learns
+    )
     for step in range(args.steps):
         trainer.set_rate(step / args.steps)
         batch = batches[step].to(trainer.device)

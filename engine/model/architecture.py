@@ -8,6 +8,7 @@ hidden states: the head is applied in `objective.py`, where there is a loss.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -15,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.checkpoint import Checkpoint, ModelConfig
-from engine.model.attention import Visibility, attend
+from engine.model.attention import Visibility, attend, attend_to, bias_of
+from engine.model.learning_rows import LearningRows
 
 
 class Layer(nn.Module):
@@ -34,18 +36,45 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor, what: Visibility) -> Tensor:
         """x (B, T+N, hidden), cos and sin (B, 1, T+N, head_dim)."""
-        x = x + self._attention(_norm(x, self.attention_norm, self.config.eps), cos, sin, what)
+        q, k, v = self._heads(x, cos, sin)
+        return self._rest(x, _joined(attend(q, k, v, what)))
+
+    def read(
+        self, x: Tensor, cos: Tensor, sin: Tensor, sees: Tensor, bias: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of a context, x (B, S, hidden): (x behind the layer, keys, values (B, kv heads, S, head_dim))."""
+        q, k, v = self._heads(x, cos, sin)
+        return self._rest(x, _joined(attend_to(q, k, v, sees, bias))), k, v
+
+    def learn(
+        self, x: Tensor, cos: Tensor, sin: Tensor, known: tuple[Tensor, Tensor], rows: LearningRows, bias: Tensor | None
+    ) -> Tensor:
+        """Of packed rows, x (P, hidden), cos and sin (P, 1, head_dim), behind a context's keys and values."""
+        c = self.config
+        own = self.qkv(_norm(x, self.attention_norm, c.eps)).view(len(x), -1, c.head_dim)
+        qk, v = own.split([c.heads + c.kv_heads, c.kv_heads], dim=1)
+        own = rows.spread(torch.cat([_rotate(qk, cos, sin).to(v.dtype), v], dim=1)).transpose(1, 2)
+        q, k, v = own.split([c.heads, c.kv_heads, c.kv_heads], dim=1)
+        k, v = (torch.cat([old, new], dim=2) for old, new in zip(known, (k, v), strict=True))
+        return self._rest(x, rows.pack(_joined(attend_to(q, k, v, rows.sees, bias))))
+
+    def _heads(self, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        c = self.config
+        b, t, _ = x.shape
+        qkv = self.qkv(_norm(x, self.attention_norm, c.eps)).view(b, t, -1, c.head_dim).transpose(1, 2)
+        qk, v = qkv.split([c.heads + c.kv_heads, c.kv_heads], dim=1)
+        q, k = _rotate(qk, cos, sin).to(v.dtype).split([c.heads, c.kv_heads], dim=1)
+        return q, k, v
+
+    def _rest(self, x: Tensor, seen: Tensor) -> Tensor:
+        x = x + self.out(seen)
         gate, up = self.gate_up(_norm(x, self.mlp_norm, self.config.eps)).chunk(2, dim=-1)
         return x + self.down(F.silu(gate) * up)
 
-    def _attention(self, x: Tensor, cos: Tensor, sin: Tensor, what: Visibility) -> Tensor:
-        c = self.config
-        b, t, _ = x.shape
-        qkv = self.qkv(x).view(b, t, c.heads + 2 * c.kv_heads, c.head_dim).transpose(1, 2)
-        qk, v = qkv.split([c.heads + c.kv_heads, c.kv_heads], dim=1)
-        q, k = _rotate(qk, cos, sin).to(v.dtype).split([c.heads, c.kv_heads], dim=1)
-        seen = attend(q, k, v, what)
-        return self.out(seen.transpose(1, 2).reshape(b, t, c.heads * c.head_dim))
+
+def _joined(heads: Tensor) -> Tensor:
+    """(B, heads, T, d) → (B, T, heads×d)."""
+    return heads.transpose(1, 2).flatten(2)
 
 
 def _norm(x: Tensor, weight: Tensor, eps: float) -> Tensor:
@@ -78,20 +107,46 @@ class Transformer(nn.Module):
 
     def forward(self, ids: Tensor, positions: Tensor, sees: Tensor, clean: int) -> Tensor:
         """ids and positions int64 (B, T+N), sees bool (B, N, T+N), clean = T. Returns (B, T+N, hidden)."""
-        inverse = self.inverse
-        assert isinstance(inverse, Tensor)
-        angle = positions[:, None, :, None].float() * inverse
-        angle = torch.cat([angle, angle], dim=-1)
-        cos, sin = angle.cos(), angle.sin()
-        dtype = cos.dtype
-        if torch.is_autocast_enabled(ids.device.type):
-            dtype = torch.get_autocast_dtype(ids.device.type)
-        cos, sin, what = cos.to(dtype), sin.to(dtype), Visibility.of(sees, clean, dtype)
-        # Tied, its gradient joins the dense one of the head: a dense one of its own would be mostly zeros.
-        x = F.embedding(ids, self.embed, sparse=self.untied is None)
+        cos, sin = self._turns(positions[:, None])
+        what = Visibility.of(sees, clean, cos.dtype)
+        x = self._embedded(ids)
         for layer in self.layers:
             x = layer(x, cos, sin, what)
         return _norm(x, self.norm, self.config.eps)
+
+    def learn(self, ids: Tensor, positions: Tensor, rows: LearningRows) -> Tensor:
+        """The same for `rows` alone, zeros elsewhere: what they see of the context is read without a gradient."""
+        ids_read = ids[:, : rows.context]
+        cos_read, sin_read = self._turns(positions[:, None, : rows.context])
+        cos, sin = self._turns(positions.flatten()[rows.rows, None])
+        causal = torch.ones(rows.context, rows.context, dtype=torch.bool, device=ids.device).tril()
+        plain = ids.device.type != "cuda"
+        bias_read = bias_of(causal, cos.dtype) if plain else None
+        bias = bias_of(rows.sees[:, None, None], cos.dtype) if plain else None
+        x = self._embedded(ids.flatten()[rows.rows])
+        with torch.no_grad():
+            context = self._embedded(ids_read)
+        for layer in cast("list[Layer]", self.layers):
+            with torch.no_grad():
+                context, k, v = layer.read(context, cos_read, sin_read, causal, bias_read)
+            x = layer.learn(x, cos, sin, (k, v), rows, bias)
+        x = _norm(x, self.norm, self.config.eps)
+        whole = x.new_zeros(ids.numel(), x.shape[1]).index_copy(0, rows.rows, x)
+        return whole.view(*ids.shape, -1)
+
+    def _embedded(self, ids: Tensor) -> Tensor:
+        # Tied, its gradient joins the dense one of the head: a dense one of its own would be mostly zeros.
+        return F.embedding(ids, self.embed, sparse=self.untied is None)
+
+    def _turns(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines (…, head_dim) of positions (…), as queries and keys are computed."""
+        inverse = self.inverse
+        assert isinstance(inverse, Tensor)
+        angle = positions[..., None].float() * inverse
+        angle = torch.cat([angle, angle], dim=-1)
+        kind = positions.device.type
+        dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else angle.dtype
+        return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
 def _names(config: ModelConfig) -> dict[str, list[str]]:

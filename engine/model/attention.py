@@ -32,10 +32,11 @@ class Visibility:
         if sees.device.type == "cuda":
             return cls(clean, sees)
         causal = torch.ones(clean, clean, dtype=torch.bool).tril()
-        return cls(clean, sees, _bias(causal, dtype), _bias(sees[:, None, None], dtype))
+        return cls(clean, sees, bias_of(causal, dtype), bias_of(sees[:, None, None], dtype))
 
 
-def _bias(visible: Tensor, dtype: torch.dtype) -> Tensor:
+def bias_of(visible: Tensor, dtype: torch.dtype) -> Tensor:
+    """What to add to scores, so that only what is `visible` counts."""
     return torch.zeros(visible.shape, dtype=dtype).masked_fill_(~visible, HIDDEN)
 
 
@@ -50,6 +51,17 @@ def attend(q: Tensor, k: Tensor, v: Tensor, what: Visibility) -> Tensor:
         clean = _products(q[:, :, :t], k[:, :, :t], v[:, :, :t], what.causal_bias)
         noised = _products(q[:, :, t:], k, v, what.noised_bias)
     return torch.cat([clean, noised], dim=2)
+
+
+def attend_to(q: Tensor, k: Tensor, v: Tensor, sees: Tensor, bias: Tensor | None) -> Tensor:
+    """q (B, heads, R, d), k and v (B, kv heads, S, d), sees bool that broadcasts to (B, R, S) → (B, heads, R, d).
+
+    `bias` is `sees` for a processor: `bias_of` what broadcasts to (B, kv heads, heads a kv head, R, S).
+    """
+    if bias is not None:
+        return _products(q, k, v, bias)
+    k, v = (y.repeat_interleave(q.shape[1] // y.shape[1], dim=1) for y in (k, v))
+    return F.scaled_dot_product_attention(q, k, v, attn_mask=sees[..., None, :, :])
 
 
 def _products(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:

@@ -35,7 +35,9 @@ class Batch:
 
     `ids`, `positions` (B, T+N); `limits`, `blocks` (B, N) give the mask; `clean_rows` (C,) index B×T hidden states,
     `noised_rows` (R,) index B×N; both have targets, weights and kinds; `source` (R,) is the entry of `clean_rows` with
-    the same target, or -1, and ascends; before entry c of `clean_rows` come `edges[c]` of them.
+    the same target, or -1, and ascends; before entry c of `clean_rows` come `edges[c]` of them. `learns` (B, 3) has the
+    row of `<middle>`, the row of `<end>` and the number of noised rows where only rows from the one to before the other
+    learn, and those; it is None where all do.
     """
 
     ids: Tensor
@@ -52,6 +54,7 @@ class Batch:
     noised_weights: Tensor
     noised_kinds: Tensor
     source: Tensor
+    learns: Tensor | None
     edges: npt.NDArray[np.int64]  # (C+1,) not a tensor: it steers the host, which must not ask the device for it
     end: int  # the id of `<end>`
 
@@ -97,8 +100,17 @@ class Batch:
 class Batches:
     """Makes micro-batch j; usable as a map-style dataset."""
 
-    def __init__(self, sampler: Sampler, reserved: Reserved, positions: int, seed: int, mix: Mix | None = None) -> None:
+    def __init__(
+        self,
+        sampler: Sampler,
+        reserved: Reserved,
+        positions: int,
+        seed: int,
+        mix: Mix | None = None,
+        context_learns: bool = True,
+    ) -> None:
         self.sampler = sampler
+        self.context_learns = context_learns
         self.mix = mix or Mix()
         self.reserved = reserved
         self.positions = positions
@@ -114,7 +126,8 @@ class Batches:
 
     def _one(self, index: int, clean: int, noised: int) -> dict[str, np.ndarray]:
         sample = self.sampler.draw(index, clean)
-        rows = Noiser(sample, noised, self.reserved, np.random.default_rng([self.seed, 11, index]), self.mix).fill()
+        noiser = Noiser(sample, noised, self.reserved, np.random.default_rng([self.seed, 11, index]), self.mix)
+        rows = noiser.fill(self.context_learns)
         n = len(sample.ids)
         ids = np.full(clean + noised, self.reserved.end, np.int64)
         positions = np.concatenate([np.arange(clean), np.zeros(noised, np.int64)])
@@ -130,7 +143,8 @@ class Batches:
         noised_weights[:m] = rows.weights
         # The context's next-token loss falls where a noised row needs the distribution anyway.
         at = np.array(rows.positions, dtype=np.int64)
-        weights[at[(at < n - 1) & (noised_weights[:m] > 0)]] = CONTEXT
+        if self.context_learns:
+            weights[at[(at < n - 1) & (noised_weights[:m] > 0)]] = CONTEXT
         weights[sample.middle : sample.middle + sample.healed] = HEALED
         weights[sample.middle + sample.healed : n - 1] = 1.0
         kinds[sample.middle : n - 1] = CLEAN_KINDS.index("repair" if sample.repair else "middle")
@@ -157,6 +171,7 @@ class Batches:
             "noised_weights": noised_weights,
             "noised_kinds": noised_kinds,
             "source": source,
+            "learns": np.array([sample.middle, n - 1, m]),
         }
 
     def _collate(self, items: list[dict[str, np.ndarray]], clean: int, noised: int) -> Batch:
@@ -190,6 +205,7 @@ class Batches:
             noised_weights=pick("noised_weights", noised_rows),
             noised_kinds=pick("noised_kinds", noised_rows),
             source=torch.from_numpy(source),
+            learns=None if self.context_learns else torch.from_numpy(stacked["learns"]),
             edges=np.searchsorted(source, np.arange(len(clean_rows) + 1)),
             end=self.reserved.end,
         )

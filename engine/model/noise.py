@@ -79,8 +79,8 @@ class Noiser:
         self.rows = Rows()
         self._block = 0
 
-    def fill(self) -> Rows:
-        """All rows, at most the number asked for."""
+    def fill(self, prefix: bool = True) -> Rows:
+        """All rows, at most the number asked for; without `prefix` those of the middle alone."""
         ids = self.sample.ids
         last = len(ids) - 2  # the row that predicts <end>
         for tiling in range(PASSES):
@@ -91,6 +91,8 @@ class Noiser:
                 anchor += self._one(anchor, last, middle=True)
             if last - self.sample.middle - self.sample.healed > 24 or self.left < 24:
                 break
+        if not prefix:
+            return self.rows
         first, stop = self.sample.prefix
         tries = 0
         while self.left >= 4 and stop - first > 8 and tries < 200:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from engine.model.architecture import Transformer
 from engine.model.batches import CLEAN_KINDS, NOISED_KINDS, Batch
+from engine.model.learning_rows import LearningRows
 
 SOFT = 0.4  # s, the share of the clean distribution in a noised row's target
 GOING_ON = "going on"
@@ -122,7 +123,10 @@ class _Part:
 
 def losses(model: Transformer, batch: Batch, scale: float, soft: float = SOFT, chunk: int = 128) -> Losses:
     """One forward pass over a batch; `scale` multiplies every loss weight (one over a step's total weight)."""
-    hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
+    if batch.learns is None:
+        hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
+    else:
+        hidden = model.learn(batch.ids, batch.positions, LearningRows.of(batch))
     width = hidden.shape[-1]
     clean = hidden[:, : batch.clean].reshape(-1, width)[batch.clean_rows]
     noised = hidden[:, batch.clean :].reshape(-1, width)[batch.noised_rows]

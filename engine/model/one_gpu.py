@@ -44,9 +44,9 @@ CODE = (
     *(
         f"engine/model/{name}.py"
         for name in (
-            "architecture attention batches corpus_report curve cuts damage loader manifest noise objective one_gpu "
-            "one_gpu_run parcels processes progress recipe run_folder samples shards speed spelling totals trainer "
-            "training"
+            "architecture attention batches corpus_report curve cuts damage learning_rows loader manifest noise "
+            "objective one_gpu one_gpu_run parcels processes progress recipe run_folder samples shards speed "
+            "spelling totals trainer training"
         ).split()
     ),
 )

@@ -79,7 +79,8 @@ def attempt(home: Path, args: argparse.Namespace) -> int:
 
     settings = {name: getattr(args, name) for name in SETTINGS}
     run = argparse.Namespace(run=home / "run", corpus=home / "corpus", start=home / "base", seed=0, watch=20.0)
-    return train_command(argparse.Namespace(**vars(run), **settings, minutes=args.minutes, deadline=args.deadline))
+    fixed = {"minutes": args.minutes, "deadline": args.deadline, "context_learns": None}
+    return train_command(argparse.Namespace(**vars(run), **settings, **fixed))
 
 
 def _command(name: str, home: Path, args: argparse.Namespace, **more: float) -> list[str]:

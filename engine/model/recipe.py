@@ -25,6 +25,7 @@ class Recipe:
     clip: float = 1.0
     mean: float = 0.985  # of the running mean of the weights, a step
     soft: float = 0.4
+    context_learns: bool = True  # or it is only read, at a third of the price
     seed: int = 0
 
     def halve(self) -> None:
@@ -34,7 +35,7 @@ class Recipe:
 
 def new_recipe(seed: int, device: torch.device, config: ModelConfig) -> Recipe:
     """The settings that a new run on a device starts with."""
-    recipe = Recipe(seed=seed)
+    recipe = Recipe(seed=seed, context_learns=device.type == "cuda")
     if device.type == "cuda":
         recipe.rate, recipe.warmup, recipe.mean = 4e-4, 100, 0.995
         recipe.positions, recipe.accumulate = GPU_STEP, 1

@@ -23,15 +23,21 @@ PEAKS = {"H100": 989e12, "H200": 989e12, "A100": 312e12, "L40S": 362e12, "4090":
 
 
 def operations(config: ModelConfig, batch: Batch) -> float:
-    """Operations of one forward and backward pass: layers, attention that is not masked away, and the head."""
+    """Operations of one forward and backward pass: layers, attention that is not masked away, and the head.
+
+    Where the context is only read, its rows have no backward pass.
+    """
     b, t = batch.ids.shape
-    noised = t - batch.clean
-    pairs = batch.clean * (batch.clean + 1) / 2 + noised * t
-    attention = 2 * 2 * pairs * config.heads * config.head_dim * config.layers * b
-    layers = 2.0 * linear_parameters(config) * b * t
-    rows = len(batch.clean_rows) + len(batch.noised_rows)
-    head = 2.0 * config.vocab * config.hidden * rows
-    return 3.0 * (layers + attention + head)
+    heads = 2 * 2 * config.heads * config.head_dim * config.layers
+    layers = 2.0 * linear_parameters(config)
+    head = 2.0 * config.vocab * config.hidden * (len(batch.clean_rows) + len(batch.noised_rows))
+    if batch.learns is None:
+        pairs = batch.clean * (batch.clean + 1) / 2 + (t - batch.clean) * t
+        return 3.0 * (layers * b * t + heads * pairs * b + head)
+    starts, stops, counts = (column.double() for column in batch.learns.unbind(1))
+    read, learning = float(starts.max()), stops - starts + counts
+    reading = layers * read * b + heads * read * (read + 1) / 2 * b
+    return reading + 3.0 * (layers * float(learning.sum()) + heads * float((learning * stops).sum()) + head)
 
 
 def product_rate(config: ModelConfig, device: torch.device, rows: int, seconds: float = 2.0) -> float:

@@ -90,6 +90,8 @@ def _train(args: argparse.Namespace, run: RunFolder, device: torch.device, stop:
     recipe.rate = args.rate or recipe.rate
     recipe.positions = args.positions or recipe.positions
     recipe.accumulate = args.accumulate or recipe.accumulate
+    if args.context_learns is not None:
+        recipe.context_learns = args.context_learns
     vocabulary = Vocabulary(checkpoint.tokenizer_file)
     # Processes that make batches are forked here: later this one is large, and has threads and a GPU.
     source = _data(args, recipe, checkpoint, vocabulary, int(state["step"]) if state else 0, device)
@@ -133,7 +135,7 @@ def _data(
     more = functools.partial(shards.read, args.corpus) if args.watch else None
     reserved = checkpoint.config.reserved
     sampler = Sampler(found, vocabulary, reserved, recipe.seed, more, args.watch or 0.0)
-    batches = Batches(sampler, reserved, recipe.positions, recipe.seed)
+    batches = Batches(sampler, reserved, recipe.positions, recipe.seed, context_learns=recipe.context_learns)
     source = loader.stream(batches, step * recipe.accumulate, loader.workers(device), device.type == "cuda")
     return itertools.chain([next(source)], source)
 

@@ -23,6 +23,23 @@ def batch(tiny: Path, corpus_folder: Path, vocabulary: Vocabulary):
     return Batches(Sampler(shards.read(corpus_folder), vocabulary, reserved, 3), reserved, 320, 3)[0]
 
 
+@pytest.fixture
+def read_only(tiny: Path, corpus_folder: Path, vocabulary: Vocabulary):
+    """A batch whose context is only read: several samples, middles and repairs of several lengths."""
+    from engine.model import shards
+    from engine.model.batches import Batches
+    from engine.model.samples import Sampler
+
+    reserved = Checkpoint(tiny).config.reserved
+    made = Batches(
+        Sampler(shards.read(corpus_folder), vocabulary, reserved, 3), reserved, 1400, 3, context_learns=False
+    )
+    batch = made[1]
+    assert len(batch.ids) > 2
+    assert len({int(start) for start, _, _ in batch.learns}) > 1
+    return batch
+
+
 def plain_loss(model, batch, soft: float, scale: float):
     """The formula of the docstring, all logits at once."""
     hidden = model(batch.ids, batch.positions, batch.sees(), batch.clean)
@@ -85,3 +102,41 @@ def test_what_goes_on_is_weighed_among_the_tokens_that_do_not_end_the_middle(tin
     assert found.counts["going on"] == int(middle.sum()) > 0
     assert found.sums["going on"] == pytest.approx(float(nats), rel=1e-4)
     assert found.sums["going on"] <= found.sums["middle"]
+
+
+def test_rows_behind_a_context_that_is_only_read_learn_what_all_rows_at_once_would_teach_them(
+    tiny: Path, read_only, monkeypatch: pytest.MonkeyPatch
+):
+    from engine.model import architecture
+    from engine.model.attention import attend
+    from engine.model.objective import losses
+
+    batch = read_only
+    starts = batch.learns[:, 0]
+    context = torch.arange(batch.ids.shape[1]) < starts[:, None]
+    assert not batch.clean_kinds.eq(0).any(), "context has no loss"
+
+    def detached(q, k, v, what):
+        hide = context[:, None, :, None]
+        return attend(q, torch.where(hide, k.detach(), k), torch.where(hide, v.detach(), v), what)
+
+    monkeypatch.setattr(architecture, "attend", detached)
+    expected = architecture.from_checkpoint(Checkpoint(tiny))
+    value, _ = plain_loss(expected, batch, 0.4, 0.01)
+    value.backward()
+    got = architecture.from_checkpoint(Checkpoint(tiny))
+    found = losses(got, batch, 0.01, 0.4)
+    found.total.backward()
+    assert int(found.by_kind[1, :4].sum()) == len(batch.clean_rows)
+    for (name, a), (_, b) in zip(expected.named_parameters(), got.named_parameters(), strict=True):
+        assert a.grad.abs().sum() > 0, name
+        assert torch.allclose(a.grad, b.grad, atol=2e-6, rtol=2e-3), name
+
+
+def test_the_same_middles_take_half_the_work_where_the_context_is_only_read(checkpoint: Checkpoint, read_only):
+    from dataclasses import replace
+
+    from engine.model.speed import operations
+
+    whole = replace(read_only, learns=None)
+    assert 0.4 < operations(checkpoint.config, read_only) / operations(checkpoint.config, whole) < 0.7

@@ -49,6 +49,7 @@ def arguments(run: Path, corpus: Path, model: Path, **changes: object) -> argpar
         "deadline": None,
         "seed": 0,
         "watch": None,
+        "context_learns": None,
     }
     return argparse.Namespace(**(settings | changes))
 
@@ -89,11 +90,20 @@ def test_going_on_is_the_same_run_as_never_having_stopped(train, tmp_path):
         assert torch.equal(tensor, parts[name]), name
 
 
-def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path):
-    train(steps=40, rate=4e-3)
-    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    losses = [r["loss"]["context"] for r in records if "context" in r.get("loss", ())]
+@pytest.mark.parametrize(("context_learns", "kind"), [(True, "context"), (False, "middle")])
+def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path, context_learns: bool, kind: str):
+    train(steps=40, rate=4e-3, context_learns=context_learns)
+    losses = [r["loss"][kind] for r in records(tmp_path / "run") if kind in r.get("loss", ())]
     assert sum(losses[-5:]) < sum(losses[:5]) - 5.0
+
+
+def test_a_processor_only_reads_the_context_unless_it_is_to_learn(train, tmp_path):
+    train("read", steps=1)
+    train("learnt", steps=1, context_learns=True)
+    train("learnt", steps=2)  # what was asked for holds when the run goes on
+    assert ["context" in r["loss"] for r in records(tmp_path / "read") if "loss" in r] == [False]
+    assert ["context" in r["loss"] for r in records(tmp_path / "learnt") if "loss" in r] == [True, True]
+    assert "context" in records(tmp_path / "read")[0]["dev"], "held-out losses are of all kinds either way"
 
 
 def test_an_interrupt_ends_with_a_saved_state(train, tmp_path):
