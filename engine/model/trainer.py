@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch._dynamo.utils
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from engine.checkpoint import Checkpoint
 from engine.model import speed
-from engine.model.architecture import Transformer, from_checkpoint
+from engine.model.architecture import Layer, Transformer, from_checkpoint
 from engine.model.batches import Batch
 from engine.model.objective import losses
 from engine.model.progress import say
@@ -43,11 +43,14 @@ class Trainer:
         self.mean = {n: p.detach().clone() for n, p in self.model.named_parameters()}
         self.compiled = compiled
         if compiled:
-            # All layers share one compilation for each of the batches' shapes; what cannot be compiled runs as it is.
+            # All layers share one compilation for each of the batches' shapes, or one for all where rows are packed;
+            # what cannot be compiled runs as it is.
             torch._dynamo.config.suppress_errors = True
             torch._dynamo.config.recompile_limit = 32
-            for layer in self.model.layers:
+            for layer in cast("list[Layer]", self.model.layers):
                 layer.compile(dynamic=False)
+                layer.read = torch.compile(layer.read, dynamic=True)  # type: ignore[method-assign]
+                layer.learn = torch.compile(layer.learn, dynamic=True)  # type: ignore[method-assign]
         matrices = [p for p in self.model.parameters() if p.ndim == 2]
         vectors = [p for p in self.model.parameters() if p.ndim != 2]
         groups = [{"params": matrices, "weight_decay": recipe.decay}, {"params": vectors, "weight_decay": 0.0}]
