@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,8 @@ class Diagnosis:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._states: dict[str, State] = {}
+        # To find what is wrong takes a tenth of a second in a long file, and a key may come meanwhile.
+        self._apart = ThreadPoolExecutor(1, "diagnosis")
 
     def opened(self, document: Document) -> None:
         """Look at a document as it is, without waiting."""
@@ -109,7 +112,7 @@ class Diagnosis:
             self._publish(state, snapshot, [])
             state.version, state.fixes = None, []
             return
-        problems = list(snapshot.source.problems)
+        problems = await self._problems(snapshot)
         shown = self._told_now(document, state, problems) if typing else problems
         self._publish(state, snapshot, shown)
         if len(shown) < len(problems):
@@ -119,6 +122,10 @@ class Diagnosis:
             state.held = False
             self._publish(state, snapshot, problems)
         await self._mend(document, state, snapshot, problems)
+
+    async def _problems(self, snapshot: Snapshot) -> list[Problem]:
+        source = snapshot.source  # here: the next key's parse begins with this one
+        return list(await asyncio.get_running_loop().run_in_executor(self._apart, lambda: source.problems))
 
     def _told_now(self, document: Document, state: State, problems: list[Problem]) -> list[Problem]:
         """All problems, or only those already shown while a new one lies in the statement that is being typed."""

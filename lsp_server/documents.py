@@ -76,7 +76,7 @@ class Snapshot:
         """The text parsed, incrementally where the last version was. Only for documents that have a language."""
         if self.language is None:
             raise ValueError(f"{self.uri} has no language")
-        if self.base is not None and self.edit is not None and SURROGATE.search(self.text) is None:
+        if self.base is not None and self.edit is not None and not unpaired(self.text):
             e = self.edit
             return self.base.replace(e.start, e.start + e.length, e.new)
         return self.language.parse(self.text)
@@ -110,14 +110,16 @@ class Document:
                 start, end = 0, len(text)
             edits.append(Edit(start, end - start, change.text))
             text = text[:start] + change.text + text[end:]
-            if SURROGATE.search(change.text):
+            if unpaired(change.text):
                 text = joined(text)
-            lines = Lines(text, self.encoding)
+                lines = Lines(text, self.encoding)
+            else:
+                lines = lines.edited(start, end, text)
         if not edits:
             return []
         one = edits[0] if len(edits) == 1 else None
         # Half a character was parsed as something else: what completes it is no edit of that.
-        base = before.__dict__.get("source") if one and SURROGATE.search(before.text) is None else None
+        base = before.__dict__.get("source") if one and not unpaired(before.text) else None
         self.snapshot = Snapshot(before.uri, version, before.language, text, lines, base, one)
         self.last_change = self._kind(before.text, text, edits)
         self.cursor = edits[-1].start + len(edits[-1].new)
@@ -137,6 +139,17 @@ class Document:
         if few and not any(e.length > TYPED_AT_ONCE for e in edits):
             return "typed"
         return "undone" if hash(new) in self._seen else "pasted"
+
+
+def unpaired(text: str) -> bool:
+    """Whether there is half a character in the text: asked of whole files on every key, so by the fastest codec."""
+    if text.isascii():
+        return False
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def joined(text: str) -> str:

@@ -33,6 +33,22 @@ class Lines:
         """Offsets of the first characters of all lines; never empty."""
         return [0, *(found.end() for found in LINE_END.finditer(self.text))]
 
+    def edited(self, start: int, end: int, text: str) -> Lines:
+        """The lines of `text`, this one with something else for `[start:end]`: only those near it are looked for.
+
+        A key in a long file moves all lines behind it, and changes one.
+        """
+        lines = Lines(text, self.encoding)
+        if (starts := self.__dict__.get("starts")) is None:
+            return lines
+        # A line break may have two characters: the neighbours count as touched.
+        first, last = self.row(start - 1), self.row(end + 1)
+        moved = len(text) - len(self.text)
+        stop = starts[last + 1] + moved if last + 1 < len(starts) else len(text)
+        within = [found.end() for found in LINE_END.finditer(text, starts[first], stop)]
+        lines.__dict__["starts"] = [*starts[: first + 1], *within, *(at + moved for at in starts[last + 2 :])]
+        return lines
+
     def __len__(self) -> int:
         return len(self.starts)
 

@@ -13,6 +13,7 @@ from pygls.lsp.server import LanguageServer
 from pygls.protocol import default_converter
 
 from engine.cli.main import package_version
+from engine.service.process import take_short_turns
 from lsp_server import log
 from lsp_server.protocol import Protocol
 from lsp_server.session import Session
@@ -78,6 +79,7 @@ def serve(log_file: str | None, log_level: str) -> int:
     if log_file and (wrong := log.to_file(log_file)):
         print(f"remask: {wrong}", file=sys.stderr)
         return 2
+    take_short_turns()
     server = build()
     server.session.command_line = {"log": {"level": log_level}}
     log.logger.addHandler(log.ToEditor(server.window_log_message))

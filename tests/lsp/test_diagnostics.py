@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from lsprotocol import types as t
 
 import grammars
+from lsp_server.diagnosis import Diagnosis
 from tests.lsp.editor import Editor
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -144,3 +148,18 @@ async def test_closing_a_document_withdraws_its_diagnostics(editor: Editor) -> N
     await editor.until(lambda: buffer.diagnostics)
     editor.client.text_document_did_close(t.DidCloseTextDocumentParams(t.TextDocumentIdentifier(buffer.uri)))
     await editor.until(lambda: not buffer.diagnostics)
+
+
+async def test_keys_are_read_while_problems_are_looked_for() -> None:
+    pressed = threading.Event()
+
+    class Slow:
+        @property
+        def problems(self) -> tuple[str, ...]:
+            return ("found",) if pressed.wait(10) else ()
+
+    snapshot: Any = SimpleNamespace(source=Slow())
+    looking = asyncio.ensure_future(Diagnosis(snapshot)._problems(snapshot))
+    await asyncio.sleep(0.05)
+    pressed.set()  # by the loop that a key comes in by
+    assert await looking == ["found"]

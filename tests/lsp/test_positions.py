@@ -48,6 +48,21 @@ def test_every_offset_survives_the_way_to_a_position_and_back(text: str, encodin
             assert lines.offset(lines.position(offset)) == offset
 
 
+BREAKS = st.text(alphabet=st.sampled_from("a\r\n😀"), max_size=12)
+
+
+@given(BREAKS, BREAKS, st.integers(0, 12), st.integers(0, 12), st.booleans())
+def test_lines_after_an_edit_are_those_of_the_new_text(old: str, new: str, a: int, b: int, known: bool) -> None:
+    start, end = sorted((min(a, len(old)), min(b, len(old))))
+    text = old[:start] + new + old[end:]
+    before = Lines(old)
+    if known:
+        assert before.starts
+    after = before.edited(start, end, text)
+    assert after.text == text
+    assert after.starts == Lines(text).starts
+
+
 @given(st.text(max_size=30), st.sampled_from(ENCODINGS), st.integers(0, 130))
 def test_counting_units_and_characters_agrees(text: str, encoding: Encoding, count: int) -> None:
     kept = characters(text, count, encoding)
