@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -50,10 +51,13 @@ class Language:
         """The compiled grammar."""
         return tree_sitter.Language(self.grammar())
 
-    @cached_property
+    @property
     def parser(self) -> tree_sitter.Parser:
-        """A parser; its calls hold no state between parses."""
-        return tree_sitter.Parser(self.compiled)
+        """This thread's parser, which calls back into Python: there another thread may begin to parse."""
+        kept: dict[str, tree_sitter.Parser] = _parsers.__dict__
+        if self.name not in kept:
+            kept[self.name] = tree_sitter.Parser(self.compiled)
+        return kept[self.name]
 
     def query(self, name: str) -> tree_sitter.Query:
         """The compiled query `queries/<language>/<name>.scm`."""
@@ -66,6 +70,7 @@ class Language:
         return Source.parse(self, text)
 
 
+_parsers = threading.local()
 _queries: dict[tuple[str, str], tree_sitter.Query] = {}
 
 

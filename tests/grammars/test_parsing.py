@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 import tracemalloc
 
 import grammars
@@ -33,3 +35,28 @@ def test_parsing_again_and_again_leaves_nothing_behind():
 
     # One text is 18 kB: kept by every parse, that would be some megabytes.
     assert growth(work) < 200_000
+
+
+def test_two_threads_parse_at_once():
+    """In a process of its own: a parser that two threads are in ends it."""
+    code = """
+import sys, threading
+import grammars
+from tests.grammars.test_parsing import TEXT
+sys.setswitchinterval(1e-5)
+python = grammars.get("python")
+errors = python.parse(TEXT + "def f(:").error_bytes
+wrong = []
+def work():
+    for i in range(60):
+        if python.parse(TEXT + "def f(:").error_bytes != errors:
+            wrong.append(i)
+threads = [threading.Thread(target=work) for _ in range(3)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+sys.exit(bool(wrong))
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:] or done.returncode
