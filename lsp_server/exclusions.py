@@ -21,6 +21,7 @@ SECRET_FILES = (
 ).split()
 LARGEST = 500_000  # characters of a document that is looked at; larger ones are followed and left alone
 FRESH = 1.0  # seconds for which what was seen of a folder is not looked at again
+TOLD = 64  # files of which the last answer is kept
 NEVER_WALKED = frozenset(
     ".git .hg .svn node_modules .venv venv env __pycache__ .mypy_cache .ruff_cache .pytest_cache .tox dist build "
     "target site-packages .next .cache".split()
@@ -48,11 +49,13 @@ class Exclusions:
         # Each with when it was last looked at; a spec also with the time of change and the size of its file.
         self._specs: dict[Path, tuple[float, tuple[int, int] | None, pathspec.GitIgnoreSpec | None]] = {}
         self._roots: dict[Path, tuple[float, Path]] = {}
+        self._told: dict[str, tuple[float, str | None]] = {}  # the last answers: every key asks of the same file
 
     def forget_gitignores(self) -> None:
         """Look at `.gitignore` files and for repositories again when they are next needed."""
         self._specs.clear()
         self._roots.clear()
+        self._told.clear()
 
     def walked(self, path: str | Path) -> bool:
         """Whether a file lies in a workspace folder, and in no folder of it that is hidden or not written by people."""
@@ -65,9 +68,16 @@ class Exclusions:
 
     def reason(self, path: str | Path) -> str | None:
         """Why a file is excluded; None when it is not."""
+        now, known = time.monotonic(), self._told.get(str(path))
+        if known is not None and now - known[0] < FRESH:
+            return known[1]
         where = Path(path)
         target = Path(os.path.realpath(where))
-        return self._reason(where) or (self._reason(target) if target != where else None)
+        found = self._reason(where) or (self._reason(target) if target != where else None)
+        if len(self._told) >= TOLD:
+            self._told.clear()
+        self._told[str(path)] = now, found
+        return found
 
     def prunes(self, folder: str | Path) -> bool:
         """Whether all that a folder holds is excluded: there is no need to go in."""

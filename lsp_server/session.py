@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("remask.session")
 
+UNSEEN = 0.1  # seconds: an answer that comes sooner needs no sign that it is being computed
+
 
 class Session:
     """One client's session. Handlers run on one event loop: nothing here needs a lock."""
@@ -229,12 +231,13 @@ class Session:
 
     @contextmanager
     def thinking(self) -> Iterator[None]:
-        """While an answer is being computed."""
+        """While an answer is being computed; the client is told when it takes long enough to be seen."""
         self.pacing.running += 1
-        self.status.update()
+        telling = asyncio.get_running_loop().call_later(UNSEEN, self.status.update)
         try:
             yield
         finally:
+            telling.cancel()
             self.pacing.running -= 1
             self.status.update()
 
