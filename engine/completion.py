@@ -257,7 +257,7 @@ class Completer:
         if len(rivals) < 2:
             return choices, 0
         middles = [self._tokens(spot, draft, end) for end in rivals]
-        suffix = self.vocabulary.encode(spot.request.suffix[:SUFFIX_CHARACTERS])[:SUFFIX_TOKENS]
+        suffix = self.vocabulary.encode_again(spot.request.suffix[:SUFFIX_CHARACTERS])[:SUFFIX_TOKENS]
         clock.lap("verify")
         scores, steps = suffix_scores(self.denoise.denoiser, self.vocabulary, cache, task, middles, suffix)
         clock.lap("denoise")

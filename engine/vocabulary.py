@@ -22,6 +22,7 @@ LONGEST_PIECE = 128  # characters
 NEXT = ("", *"abcdefghijklmnopqrstuvwxyzAQZéяλ中_19().,:;=<>+-*/%&|^~!?@#$[]{}\\`'\" \n")  # what may follow a start
 CONTRACTED = ("l", "r", "v")  # what 'll, 're and 've begin with, each a piece of its own
 STARTS = 2_000  # whose tokens are kept
+TEXTS = 64  # beside them, whole texts whose ids are kept
 
 
 def _byte_alphabet() -> dict[str, int]:
@@ -55,7 +56,8 @@ class Vocabulary:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the kept answers: the processes that make batches get a vocabulary by pickle."""
-        return {name: value for name, value in self.__dict__.items() if name not in ("_spellings", "_settlings")}
+        kept = ("_spellings", "_settlings", "_texts")
+        return {name: value for name, value in self.__dict__.items() if name not in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -64,6 +66,7 @@ class Vocabulary:
     def _remember(self) -> None:
         """The same starts are asked about again with every key."""
         self._spellings, self._settlings = lru_cache(STARTS)(self._spell), lru_cache(STARTS)(self._settle)
+        self._texts = lru_cache(TEXTS)(lambda text: tuple(self.encode(text)))
 
     def encode(self, text: str) -> list[int]:
         """Token ids of `text`, nothing added. Lone surrogates, which no file holds, become '?'."""
@@ -71,6 +74,21 @@ class Vocabulary:
             return self._ids(text)
         except (TypeError, UnicodeEncodeError):
             return self._ids(text.encode("utf-8", "replace").decode("utf-8"))
+
+    def encode_typed(self, text: str) -> list[int]:
+        """`encode`, for a text that is mostly the one of the last key: only its last lines are read anew.
+
+        It is divided at a line that ends with a letter or a digit: patterns of byte-level BPE take blanks together, or
+        marks and the line breaks behind them, but end a word or a number there.
+        """
+        cut = text.rfind("\n")
+        while cut > 0 and not text[cut - 1].isalnum():
+            cut = text.rfind("\n", 0, cut)
+        return [*self._texts(text[:cut]), *self.encode(text[cut:])] if cut > 0 else self.encode(text)
+
+    def encode_again(self, text: str) -> list[int]:
+        """`encode`, for a text that is likely to be asked for again as it is."""
+        return [*self._texts(text)]
 
     def _ids(self, text: str) -> list[int]:
         # The call for batches is the one that keeps no account of offsets, which takes a third of the time.

@@ -60,8 +60,7 @@ class WindowBuilder:
     def _suffix(self, suffix: str) -> list[int]:
         limit = self.budget.suffix
         near = suffix[: limit * CHARACTERS_PER_TOKEN]
-        ids = self.vocabulary.encode(near)
-        return ids[:limit]
+        return self.vocabulary.encode_again(near)[:limit]
 
     def _prefix(self, prefix: str, room: int, heal: bool) -> tuple[list[int], bytes]:
         piece = self.vocabulary.last_piece(prefix) if heal else ""
@@ -72,16 +71,17 @@ class WindowBuilder:
         """The end of `text` in at most `room` tokens, starting on the line grid where that is possible."""
         reach = room * CHARACTERS_PER_TOKEN
         if len(text) <= reach:
-            ids = self.vocabulary.encode(text)
+            ids = self.vocabulary.encode_typed(text)
             if len(ids) <= room:
                 return ids
-        line, offset, starts = 0, 0, []
+        offset = max(text.rfind("\n", 0, max(len(text) - reach - 1, 0)), 0)
+        line, starts = text.count("\n", 0, offset), []
         while (found := text.find("\n", offset)) >= 0:
             line, offset = line + 1, found + 1
             if line % LINE_GRID == 0 and len(text) - offset <= reach:
                 starts.append(offset)
         for start in starts:
-            ids = self.vocabulary.encode(text[start:])
+            ids = self.vocabulary.encode_typed(text[start:])
             if len(ids) <= room:
                 return ids
         # Long lines: no grid line fits, so cut on a grid of tokens instead.

@@ -45,15 +45,21 @@ DEV_SEED = 20_000
 
 
 class Interrupts:
-    """SIGINT and SIGTERM as a wish to stop at the next border between micro-batches."""
+    """SIGINT and SIGTERM as a wish to stop at the next border between micro-batches; SIGCONT as the end of a rest.
+
+    A run that steps aside for something else (SIGSTOP) is not at work.
+    """
 
     def __init__(self) -> None:
         self.wanted = False
+        self._rested = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
         for number in (signal.SIGINT, signal.SIGTERM):
             self._before[number] = signal.signal(number, self._note)
+        if hasattr(signal, "SIGCONT"):
+            self._before[signal.SIGCONT] = signal.signal(signal.SIGCONT, self._go_on)
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -62,6 +68,14 @@ class Interrupts:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wanted = True
+
+    def _go_on(self, number: int, frame: FrameType | None) -> None:
+        self._rested = True
+
+    def rested(self) -> bool:
+        """Whether the process was stopped since this was last asked."""
+        rested, self._rested = self._rested, False
+        return rested
 
 
 def train_command(args: argparse.Namespace) -> int:
@@ -158,10 +172,10 @@ def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint, nu
 def _loop(
     args: argparse.Namespace, trainer: Trainer, source: Iterator[Batch], dev: list[Batch], rate: float, stop: Interrupts
 ) -> int:
-    began, base, first = time.monotonic(), trainer.minutes, trainer.step
+    last, first = time.monotonic(), trainer.step
     if trainer.step == 0 and dev:
         _evaluate(trainer, dev)
-    evaluating = time.monotonic() - began
+    evaluating = time.monotonic() - last
     # A GPU is through with them in seconds, and the first time of all, which is counted here, is its slowest.
     often = dev if trainer.device.type == "cuda" or evaluating < WORTH_EVALUATING * args.save_every * 60 else []
     saved = whole = time.monotonic()
@@ -169,14 +183,15 @@ def _loop(
         found = _step(args, trainer, source, rate, stop)
         if found is None:
             break
-        trainer.minutes = base + (time.monotonic() - began) / 60
+        now = time.monotonic()
+        trainer.minutes += 0.0 if stop.rested() else (now - last) / 60
+        last = now
         record = {"step": trainer.step, "minutes": round(trainer.minutes, 3)} | found
         log(trainer.run, record)
         if trainer.step % 10 == 0 or trainer.step <= 3:
             say(describe(record))
         if trainer.compiled and trainer.step - first == COMPILED_BY:
             _report(trainer, "compiled", compilations())
-        now = time.monotonic()
         if now - saved > args.save_every * 60:
             state = now - whole > (args.state_every or 0.0) * 60
             save(trainer, often, state)

@@ -96,3 +96,27 @@ def test_a_piece_too_long_to_be_one_is_none():
 
 def test_the_rest_of_a_cut_character_can_be_spelled():
     assert len(VOCABULARY.spelling("中".encode()[1:]))
+
+
+LINES = st.text(st.sampled_from("ab1é中) '(.s\t\r\n\n\n"), max_size=60)
+
+
+@given(LINES, LINES)
+def test_a_text_read_from_its_last_lines_on_has_the_tokens_of_the_whole(first: str, typed: str):
+    assert VOCABULARY.encode_typed(first) == VOCABULARY.encode(first)
+    assert VOCABULARY.encode_typed(first + typed) == VOCABULARY.encode(first + typed)
+    assert VOCABULARY.encode_again(typed) == VOCABULARY.encode(typed)
+
+
+def test_only_the_last_lines_of_a_typed_text_are_read_anew(monkeypatch: pytest.MonkeyPatch):
+    vocabulary = Vocabulary(Checkpoint().tokenizer_file)
+    read: list[int] = []
+    encode = vocabulary.encode
+    monkeypatch.setattr(vocabulary, "encode", lambda text: read.append(len(text)) or encode(text))
+    text = "value = other\n" * 100
+    vocabulary.encode_typed(text + "x")
+    read.clear()
+    ids = vocabulary.encode_typed(text + "x = y")
+    assert sum(read) < 20
+    ids.append(0)  # whoever gets them may keep and change them
+    assert vocabulary.encode_typed(text + "x = y") == encode(text + "x = y")

@@ -128,6 +128,23 @@ def test_an_interrupt_ends_with_a_saved_state(train, tmp_path):
     assert Checkpoint(tmp_path / "run" / "model")
 
 
+def test_a_step_in_which_the_run_was_stopped_costs_no_time(train, tmp_path, monkeypatch):
+    from engine.model.trainer import Trainer
+
+    finish = Trainer.finish_step
+
+    def rest(trainer: Trainer) -> float:
+        if trainer.step == 1:
+            time.sleep(3)
+            os.kill(os.getpid(), signal.SIGCONT)
+        return finish(trainer)
+
+    monkeypatch.setattr(Trainer, "finish_step", rest)
+    train(steps=3)
+    minutes = [r["minutes"] for r in records(tmp_path / "run") if "loss" in r]
+    assert minutes[1] == minutes[0] < minutes[2]
+
+
 def test_a_time_budget_ends_the_run(train, tmp_path):
     assert train(steps=None, minutes=0.03) == 0
     assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["minutes"] >= 0.03
