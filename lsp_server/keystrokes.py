@@ -93,6 +93,7 @@ async def simulate(text: str, args: argparse.Namespace, environment: dict[str, s
     )
     client.initialized(t.InitializedParams())
     at = text.index("\n", len(text) // 2) + 1
+    at += len(text[at:]) - len(text[at:].lstrip())  # the editor has indented the line
     stop = min(at + 4 * args.keys, len(text))
     suffix = text[text.find("\n", stop) :] if text.find("\n", stop) >= 0 else ""
     document = _Document(client, text[:at], suffix)
@@ -133,7 +134,7 @@ class _Document:
         self._client = client
         self._uri = (Path.cwd() / "typed.py").as_uri()
         self._version = self._asked = 0
-        self._at = t.Position(before.count("\n"), 0)  # `before` ends with a line
+        self._at = t.Position(before.count("\n"), len(before) - before.rfind("\n") - 1)
         item = t.TextDocumentItem(self._uri, t.LanguageKind.Python, 0, before + after)
         client.text_document_did_open(t.DidOpenTextDocumentParams(item))
 

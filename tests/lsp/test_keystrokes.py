@@ -18,13 +18,13 @@ def arguments(*words: str) -> argparse.Namespace:
     return parser.parse_args(words)
 
 
-async def test_every_key_is_answered_and_the_engine_s_share_is_told(engine_home: Path) -> None:
-    text = Path(argparse.__file__).read_text(encoding="utf-8")
-    keys = await keystrokes.simulate(text, arguments("--keys", "10", "--speed", "1"), dict(os.environ))
-    assert len(keys) == 10
-    asked = [k for k in keys if k.engine_ms is not None]
-    assert 0 < len(asked) < len(keys), "typing along a suggestion asks nobody, and what diverges does"
+async def test_every_key_is_answered_and_the_engine_s_share_is_told(engine_home: Path, real_code: str) -> None:
+    keys = await keystrokes.simulate(real_code, arguments("--keys", "14", "--speed", "1"), dict(os.environ))
+    assert len(keys) == 14
+    asked = [k for k in keys if k.engine_ms is not None or k.kind == "late"]
+    assert asked, "what nobody suggested was typed, and the engine not asked"
     assert all(0 < k.engine_ms < k.ms for k in asked if k.engine_ms is not None)
+    assert all(k.ms < 1_000 for k in keys if k not in asked)
 
 
 async def test_a_key_that_is_overtaken_takes_its_question_back_and_the_next_is_answered(engine_home: Path) -> None:
