@@ -24,12 +24,10 @@ from lsprotocol import types as t
 from pygls.lsp.client import LanguageClient
 from rich.console import Console
 
-from engine.bench import speed
-from engine.bench.typing_simulation import source
+from engine.bench import speed, typing_simulation
 from engine.checkpoint import Checkpoint
 from engine.denoiser import Denoiser
 from engine.device import choose
-from engine.errors import BadRequestError
 
 ENGINE_TOOK = re.compile(r"suggestions in ([\d.]+) ms")
 LOADING = 60.0  # seconds for the first answer
@@ -44,19 +42,13 @@ class Key:
     kind: str  # "shown", "empty" or "late"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the options."""
-    speed.add_common(parser)
-    parser.add_argument("--file", type=Path, metavar="FILE", help="a Python file to type in (default: argparse's)")
-    parser.add_argument("--keys", type=int, default=250, metavar="N", help="keys to type (default 250)")
-    parser.add_argument("--speed", type=float, default=5.0, metavar="N", help="characters a second (default 5)")
+add_arguments = typing_simulation.add_arguments
 
 
 def run(args: argparse.Namespace) -> int:
     """Print a table; exit 0."""
-    text = source(args.file)
-    if len(text) < 2_000 + args.keys:
-        raise BadRequestError(f"the file has {len(text):,} characters: typing {args.keys} takes 2,000 more than that")
+    text = typing_simulation.source(args.file)
+    typing_simulation.beginning(text, args.keys)  # refuses what is too short before anything is loaded
     about = speed.facts(Denoiser(Checkpoint(Path(args.model) if args.model else None), choose(args.device)))
     with tempfile.TemporaryDirectory(prefix="remask-") as home:
         environment = os.environ | {"REMASK_RUNTIME_DIR": home, "REMASK_COUNTERS": str(Path(home) / "counters")}
@@ -92,19 +84,16 @@ async def simulate(text: str, args: argparse.Namespace, environment: dict[str, s
         t.InitializeParams(t.ClientCapabilities(text_document=shows), initialization_options=settings)
     )
     client.initialized(t.InitializedParams())
-    at = text.index("\n", len(text) // 2) + 1
+    at = typing_simulation.beginning(text, args.keys)
     at += len(text[at:]) - len(text[at:].lstrip())  # the editor has indented the line
-    stop = min(at + 4 * args.keys, len(text))
-    suffix = text[text.find("\n", stop) :] if text.find("\n", stop) >= 0 else ""
+    stop, suffix = typing_simulation.rest(text, at, args.keys)
     document = _Document(client, text[:at], suffix)
     await document.ask(LOADING, invoked=True)
     await asyncio.sleep(0.3)  # its line in the log may come behind it
     keys: list[Key] = []
     clock = time.perf_counter()
     while len(keys) < args.keys and at < stop:
-        end = at + 1
-        while text[end - 1] == "\n" and text[end : end + 1] == " ":
-            end += 1
+        end = typing_simulation.key_end(text, at)
         await asyncio.sleep(max(clock - time.perf_counter(), 0.0))
         took.clear()
         began = time.perf_counter()

@@ -78,22 +78,38 @@ def source(path: Path | None) -> str:
         raise BadRequestError(f"{path} cannot be read: {refusal}") from None
 
 
-def simulate(engine: Engine, text: str, keys: int, rate: float) -> list[Key]:
-    """Type `keys` characters from the middle of `text` on, a line's indentation as one key, as editors do."""
+def beginning(text: str, keys: int) -> int:
+    """The line from which on `keys` are typed; `BadRequestError` where the text is too short for that."""
     if len(text) < 2_000 + keys:
         raise BadRequestError(f"the file has {len(text):,} characters; typing {keys} takes at least {2_000 + keys:,}")
-    at = text.index("\n", len(text) // 2) + 1
+    return text.index("\n", len(text) // 2) + 1
+
+
+def rest(text: str, at: int, keys: int) -> tuple[int, str]:
+    """Where to stop at the latest when `keys` are typed from `at` on, and what stands behind the cursor meanwhile."""
     stop = min(at + 4 * keys, len(text))
-    suffix = text[text.find("\n", stop) :] if text.find("\n", stop) >= 0 else ""
+    line_end = text.find("\n", stop)
+    return stop, text[line_end:] if line_end >= 0 else ""
+
+
+def key_end(text: str, at: int) -> int:
+    """Where the key at `at` ends: with a line break comes the indentation, as from an editor."""
+    end = at + 1
+    while text[at] == "\n" and text[end : end + 1] == " ":
+        end += 1
+    return end
+
+
+def simulate(engine: Engine, text: str, keys: int, rate: float) -> list[Key]:
+    """Type `keys` characters from the middle of `text` on, a line's indentation as one key, as editors do."""
+    at = beginning(text, keys)
+    stop, suffix = rest(text, at, keys)
     engine.run_complete(CompleteRequest(text[:at], suffix, "python"))  # the file was open before it was typed in
     typed: list[Key] = []
     shown = ""
     clock = time.perf_counter()
     while len(typed) < keys and at < stop:
-        key = text[at]
-        at += 1
-        while key == "\n" and text[at] == " ":
-            at += 1
+        key, at = text[at], key_end(text, at)
         time.sleep(max(clock - time.perf_counter(), 0.0))
         began, cpu = time.perf_counter(), time.process_time()
         if len(shown) > 1 and shown[0] == key:
