@@ -90,11 +90,12 @@ def test_going_on_is_the_same_run_as_never_having_stopped(train, tmp_path):
         assert torch.equal(tensor, parts[name]), name
 
 
-@pytest.mark.parametrize(("context_learns", "kind"), [(True, "context"), (False, "middle")])
-def test_training_lowers_the_loss_on_what_it_sees(train, tmp_path, context_learns: bool, kind: str):
+@pytest.mark.parametrize("context_learns", [True, False])
+def test_training_lowers_the_loss(train, tmp_path, context_learns: bool):
     train(steps=40, rate=4e-3, context_learns=context_learns)
-    losses = [r["loss"][kind] for r in records(tmp_path / "run") if kind in r.get("loss", ())]
-    assert sum(losses[-5:]) < sum(losses[:5]) - 5.0
+    before, after = (record["dev"] for record in records(tmp_path / "run") if "dev" in record)
+    for kind in ("middle", "end", "masked middle", "beyond the end"):  # of the same held-out tokens both times
+        assert after[kind] < before[kind] - 0.4, kind
 
 
 def test_a_processor_only_reads_the_context_unless_it_is_to_learn(train, tmp_path):
