@@ -26,10 +26,12 @@ from engine.ends import (
     repeats,
     with_line_breaks_of,
 )
+from engine.errors import CancelledError
 from engine.kv_cache import Cache
 from engine.memory import NOTHING, SURE, SURE_READ, Memory, Proposal, as_sure
+from engine.overtaken import Overtaken
 from engine.recollection import Recollection, likelier
-from engine.sampler import Draft, Observer, Sampler, Task
+from engine.sampler import Draft, Observer, Opening, Sampler, Task, Trace
 from engine.scoring import Readings, Scorer, suffix_scores
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
@@ -80,6 +82,7 @@ class Completer:
     denoise: DenoiseSampler
     parser: Parser
     memory: Memory | None
+    overtaken: Overtaken = field(default_factory=Overtaken)
 
     def run(self, request: CompleteRequest, cancel: CancelToken, observe: Observer | None = None) -> CompleteAnswer:
         """Answer a request; raises `CancelledError`. At the deadline: what held up by then."""
@@ -117,8 +120,7 @@ class Completer:
             observe=observe,
         )
         opening = readings.opening if readings is not None else None
-        greedy = self._sample(cache, replace(task, stop=self._stop(spot, lines=1), opening=opening), clock)
-        best = self._best(spot, cache, task, greedy, clock)
+        greedy, best = self._first(spot, cache, task, opening, clock)
         if readings is not None:
             best = replace(best, steps=best.steps + readings.steps)
         steps = best.steps
@@ -152,6 +154,26 @@ class Completer:
         items = [replace(line, steps=steps)]
         return CompleteAnswer(items, steps, line.tokens, len(window.ids), cached, clock.report())
 
+    def _first(
+        self, spot: Spot, cache: Cache, task: Task, opening: Opening | None, clock: Stopwatch
+    ) -> tuple[Draft, Completion]:
+        """The greedy draft and what of it passes the parser; as far as it was written it is kept when overtaken."""
+        written: list[int] = []
+
+        def watch(trace: Trace) -> None:
+            if trace.kind == "verify":
+                written[:] = [token for token in trace.tokens if token is not None]
+            if task.observe is not None:
+                task.observe(trace)
+
+        first = replace(task, stop=self._stop(spot, lines=1), opening=opening, observe=watch)
+        try:
+            greedy = self._sample(cache, first, clock)
+            return greedy, self._best(spot, cache, task, greedy, clock)
+        except CancelledError:
+            self.overtaken.keep(spot.request.prefix, spot.request.suffix, self.text(spot.window, written))
+            raise
+
     def _sample(self, cache: Cache, task: Task, clock: Stopwatch) -> Draft:
         draft = self.sampler.run(cache, task)
         clock.lap("denoise", minus=draft.prefill_ms)
@@ -173,7 +195,8 @@ class Completer:
         if self.memory is not None:
             end = self.denoise.denoiser.config.reserved.end
             view = self.memory.view(request.language, request.path, request.prefix, request.suffix, end, request.files)
-        return Recollection(self.vocabulary, view, request, window, block)
+        overtaken = self.overtaken.rest(request.prefix, request.suffix)
+        return Recollection(self.vocabulary, view, request, window, block, overtaken)
 
     def _count(self, remembered: Completion | None, first: Completion | None) -> None:
         if self.memory is not None and remembered is not None:

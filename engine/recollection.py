@@ -1,4 +1,7 @@
-"""What the workspace's memory has to say about one request: whole rests of its line, the next token, and drafts."""
+"""What is known already about one request: whole rests of its line, the next token, and drafts.
+
+The workspace's memory says most of it, the window itself and what the request before this one had drafted the rest.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,7 @@ from engine.memory import (
     look_back,
     rests_of_line,
 )
+from engine.overtaken import proposal
 from engine.scoring import Readings, Scorer
 from engine.types import CompleteRequest, Completion
 from engine.vocabulary import Vocabulary
@@ -32,10 +36,19 @@ SPELLED = 0.9  # the chance that healing spells what was cut off as the tokenize
 
 
 class Recollection:
-    """For one request and its window; without a `view` there is nothing but the window to draft from."""
+    """For one request and its window, `overtaken` being what the one before it had drafted for the same place.
+
+    Without a `view` there are only that and the window to draft from.
+    """
 
     def __init__(
-        self, vocabulary: Vocabulary, view: View | None, request: CompleteRequest, window: Window, block: bool
+        self,
+        vocabulary: Vocabulary,
+        view: View | None,
+        request: CompleteRequest,
+        window: Window,
+        block: bool,
+        overtaken: str = "",
     ) -> None:
         self._lines = _lines(vocabulary, view, request) if view is not None and not block else []
         self.recall: Callable[[list[int]], Match] | None = None if view is None else self._recall
@@ -47,6 +60,7 @@ class Recollection:
         heal = window.heal.decode("utf-8", "replace")
         self._spelled = vocabulary.encode(heal + "x")[:-1]
         self._tokens = {line.text: vocabulary.encode(heal + line.text) for line in self._lines}
+        self._overtaken = vocabulary.encode(heal + overtaken) if overtaken else []
 
     @property
     def lines(self) -> list[Completion]:
@@ -89,14 +103,14 @@ class Recollection:
         return self._last[1]
 
     def propose(self, known: list[int]) -> Proposal:
-        """Drafts that cost no noise: a remembered line, a match or the window, what healing will most likely spell."""
+        """Drafts that cost no noise: a remembered line, an overtaken draft, a match, the window, healing."""
         written = known[len(self._window.ids) :]
         for line in self._lines:
             tokens = self._tokens[line.text]
             if line.confidence >= DRAFTED and len(written) < len(tokens) and tokens[: len(written)] == written:
                 return as_sure(tokens[len(written) :], line.confidence)
         heal = self._window.heal if not written else b""
-        found = [look_back(known)]
+        found = [proposal(self._overtaken, written), look_back(known)]
         if self.recall is not None:
             found.append(self.recall(known).proposal)
         agreeing = [p for p in found if p.tokens and self._agrees(p.tokens, heal)]

@@ -1,8 +1,11 @@
-"""`remask bench drafts`: how often guesses from noise hold, by their distance from the last known token.
+"""`remask bench drafts`: how often drafts hold: guesses from noise by distance, and what a key has overtaken.
 
 The greedy text of K = 1 is written first; then, behind each of its tokens, a draft of masks is denoised in one pass and
 held against what follows. A guess counts when it and all before it are right, since that is when the `verified` sampler
 accepts it (speculative decoding, arXiv 2211.17192). The shares are what `engine/calibration.py` reckons with (`HOLDS`).
+
+Then a line is drafted at each cursor, its first character typed, and the rest of the draft held against the line that
+is drafted there from nothing: the share of its tokens that hold is the chance in `engine/overtaken.py` (`CHANCE`).
 """
 
 from __future__ import annotations
@@ -21,7 +24,8 @@ from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import BadRequestError
 from engine.kv_cache import Cache
-from engine.sampler import Task
+from engine.overtaken import Overtaken
+from engine.sampler import Task, common_prefix
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 
@@ -58,8 +62,37 @@ def run(args: argparse.Namespace) -> int:
     about = speed.facts(denoiser)
     rows: list[list[Any]] = [[i + 1, int(offered[i]), held[i] / max(offered[i], 1)] for i in range(MASKS)]
     speed.show(Console(), "Guesses from noise that hold", about, ["masks behind", "n", "share that holds"], rows)
-    speed.write(args.json, {"about": about, "rows": rows})
+    kept, compared = overtaken(denoiser, vocabulary, builder, args)
+    Console().print(
+        f"drafts that a key agrees with: {kept / max(compared, 1):.3f} of {compared} tokens hold, if those before do"
+    )
+    speed.write(args.json, {"about": about, "rows": rows, "overtaken": {"held": kept, "of": compared}})
     return 0
+
+
+def overtaken(
+    denoiser: Denoiser, vocabulary: Vocabulary, builder: WindowBuilder, args: argparse.Namespace
+) -> tuple[int, int]:
+    """Tokens of drafts that hold with the next key, and all of them up to the first that does not."""
+    sampler, drafts = single(denoiser, vocabulary), Overtaken()
+    held = compared = 0
+
+    def line(prefix: str, suffix: str) -> tuple[bytes, list[int]]:
+        window = builder.build(prefix, suffix)
+        over = Task(window.ids, args.tokens, window.heal, lambda tokens: b"\n" in vocabulary.bytes[tokens[-1]])
+        return window.heal, sampler.run(denoiser.new_cache(), over).tokens
+
+    for cursor in speed.cursors(args.cursors):
+        heal, tokens = line(cursor.prefix, cursor.suffix)
+        text = vocabulary.decode(tokens)[len(heal.decode()) :]
+        drafts.keep(cursor.prefix, cursor.suffix, text)
+        prefix = cursor.prefix + text[:1]
+        heal, tokens = line(prefix, cursor.suffix)
+        draft = vocabulary.encode(heal.decode() + drafts.rest(prefix, cursor.suffix))
+        shared = common_prefix(draft, tokens)
+        held += shared
+        compared += min(shared + 1, len(draft), len(tokens))
+    return held, compared
 
 
 def draft(denoiser: Denoiser, cache: Cache, known: list[int]) -> list[int]:

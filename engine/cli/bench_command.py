@@ -9,7 +9,7 @@ from typing import Any
 from engine.cli.nested import declare
 
 SUBCOMMANDS = {
-    "drafts": ("engine.bench.drafts", "how often guesses from noise hold, by distance"),
+    "drafts": ("engine.bench.drafts", "how often drafts hold: guesses from noise, and what a key has overtaken"),
     "latency": ("engine.bench.latency", "how long a completion takes, of what, and against one token at a time"),
     "throughput": ("engine.bench.throughput", "tokens a second, all included; the command for a GPU"),
     "precision": ("engine.bench.precision", "what each way to round weights loses, and what it wins"),
