@@ -192,7 +192,7 @@ class Engine:
         """Parse and prefill what a completion at this cursor will need; stopped half-way, it keeps what it has done."""
         self._check(request, request.prefix, request.suffix)
         with self._request():
-            self.parser.parse(request.language, request.prefix + request.suffix)
+            _ = self.parser.parse(request.language, request.prefix + request.suffix).tree
             window = self.completer.windows.build(request.prefix, request.suffix)
             task = Task(window.ids, cancel=cancel or CancelToken())
             Writing(self.denoiser, self.vocabulary, self.caches.get(window.ids), task)

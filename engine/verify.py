@@ -16,7 +16,7 @@ class Parser:
         self._last: dict[str, Source] = {}
 
     def parse(self, language: str, text: str) -> Source:
-        """`text` parsed, from the last parse of this language where the two are alike."""
+        """`text` as an edit of the last one in this language where the two are alike."""
         last = self._last.get(language)
         if last is None:
             source = grammars.get(language).parse(text)

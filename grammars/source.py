@@ -5,10 +5,10 @@ Offsets are characters everywhere outside this file; tree-sitter counts bytes of
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import tree_sitter
 
@@ -23,46 +23,68 @@ if TYPE_CHECKING:
 STRIDE = 2048  # characters between two entries of the byte-offset table
 
 
-@dataclass(frozen=True)
+class _Parsed(NamedTuple):
+    tree: tree_sitter.Tree
+    given_up: bool
+    masked: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally.
 
-    `given_up` tells that parsing would have taken far too long, and that the tree is one error (grammars/parsing.py);
-    `masked` that the parser read the text with gaps of the grammar blanked out (grammars/gaps.py).
+    The text is parsed when its tree is first asked for, however many edits lead to it: of most texts that are typed
+    nobody asks. `old` is an earlier text's tree that those edits were made in; None to parse afresh.
     """
 
     language: Language
     text: str
     data: bytes
-    tree: tree_sitter.Tree
-    given_up: bool = False
-    masked: bool = False
+    old: tree_sitter.Tree | None = field(default=None, repr=False)
 
     @classmethod
     def parse(cls, language: Language, text: str) -> Source:
-        """Parse a whole text."""
-        text, data = encode(text)
-        return cls._read(language, text, data, _readable(language, text, data), None)
-
-    @classmethod
-    def _read(cls, language: Language, text: str, data: bytes, readable: bytes, old: tree_sitter.Tree | None) -> Source:
-        tree = parse_within_budget(language, readable, old)
-        return cls(language, text, data, tree or one_error(language, readable), tree is None, readable is not data)
+        """A whole text, to be parsed afresh."""
+        return cls(language, *encode(text))
 
     def replace(self, start: int, end: int, new: str) -> Source:
-        """This text with `text[start:end]` replaced by `new` (characters), re-parsed where it changed."""
+        """This text with `text[start:end]` replaced by `new` (characters), to be re-parsed where it changed."""
         new, fresh = encode(new)
         first, last = self.byte(start), self.byte(end)
         data = b"".join((self.data[:first], fresh, self.data[last:]))
         text = self.text[:start] + new + self.text[end:]
-        readable = _readable(self.language, text, data)
-        if readable is not data or self.masked or self.given_up:
-            # What is masked may have changed outside of the edit.
-            return Source._read(self.language, text, data, readable, None)
-        tree = self.tree.copy()
-        stop = first + len(fresh)
-        tree.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
-        return Source._read(self.language, text, data, data, tree)
+        known = self.__dict__.get("_parsed")
+        old = self.old if known is None else None if known.masked or known.given_up else known.tree
+        if old is not None:
+            old, stop = old.copy(), first + len(fresh)
+            old.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
+        return Source(self.language, text, data, old)
+
+    @property
+    def tree(self) -> tree_sitter.Tree:
+        """The parsed text."""
+        return self._parsed.tree
+
+    @property
+    def given_up(self) -> bool:
+        """Whether parsing would have taken far too long, so that the tree is one error (grammars/parsing.py)."""
+        return self._parsed.given_up
+
+    @property
+    def masked(self) -> bool:
+        """Whether the parser read the text with gaps of the grammar blanked out (grammars/gaps.py)."""
+        return self._parsed.masked
+
+    @cached_property
+    def _parsed(self) -> _Parsed:
+        masked = mask(self.language, self.text)
+        if masked != self.text:
+            # What is masked may have changed outside of the edits.
+            data, old = masked.encode(), None
+        else:
+            data, old = self.data, self.old
+        tree = parse_within_budget(self.language, data, old)
+        return _Parsed(tree or one_error(self.language, data), tree is None, data is not self.data)
 
     @cached_property
     def _byte_table(self) -> list[int]:
@@ -119,9 +141,28 @@ class Source:
         for start, end, kind in self._quiet(max(at - 1, 0), at + 1):
             if start >= offset:
                 break
-            if offset < end or (kind == "comment" and offset == end and not self._line_break_before(offset)):
+            if offset < end or (kind == "comment" and offset == end and not self._ended(start, end)):
                 return kind
         return None
+
+    def _ended(self, start: int, end: int) -> bool:
+        """Whether what is typed behind a comment no longer belongs to it."""
+        block = self.language.block_comment
+        closed = (
+            block is not None and self.text.startswith(block[0], start) and self.text.endswith(block[1], start, end)
+        )
+        return closed or self._line_break_before(end)
+
+    def may_be_comment(self, offset: int) -> bool:
+        """Whether `offset` can be inside a comment at all: what can be told without the tree."""
+        text, line, block = self.text, self.language.line_comment, self.language.block_comment
+        if line in text[text.rfind("\n", 0, offset) + 1 : offset + len(line) - 1]:
+            return True
+        if block is None:
+            return False
+        opening, closing = block
+        last = text.rfind(opening, 0, offset + len(opening) - 1)
+        return last >= 0 and text.find(closing, last + len(opening), offset) < 0
 
     def _quiet(self, first: int, last: int) -> list[tuple[int, int, str]]:
         """Those that touch a range of bytes: asked on every key, so the rest of the file is left out."""
@@ -181,12 +222,6 @@ class Problem:
     start: int
     end: int
     message: str
-
-
-def _readable(language: Language, text: str, data: bytes) -> bytes:
-    """What the parser reads: `data` itself, or a copy in which known gaps of the grammar are masked."""
-    masked = mask(language, text)
-    return data if masked == text else masked.encode()
 
 
 def encode(text: str) -> tuple[str, bytes]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from lsp_server.session import Session
 
 logger = logging.getLogger("remask.diagnosis")
-SETTLE = 0.2  # seconds after an edit
+SETTLE = 0.4  # seconds after an edit: someone who types three keys a second is not done
 SOURCE = "remask"
 SEVERITIES = {
     "error": types.DiagnosticSeverity.Error,
@@ -124,7 +124,7 @@ class Diagnosis:
         await self._mend(document, state, snapshot, problems)
 
     async def _problems(self, snapshot: Snapshot) -> list[Problem]:
-        source = snapshot.source  # here: the next key's parse begins with this one
+        source = snapshot.source
         return list(await asyncio.get_running_loop().run_in_executor(self._apart, lambda: source.problems))
 
     def _told_now(self, document: Document, state: State, problems: list[Problem]) -> list[Problem]:

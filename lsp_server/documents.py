@@ -48,8 +48,7 @@ class Snapshot:
     language: Language | None
     text: str
     lines: Lines
-    base: Source | None = field(default=None, repr=False, compare=False)
-    edit: Edit | None = field(default=None, repr=False, compare=False)
+    edited: Source | None = field(default=None, repr=False, compare=False)  # that of the version before, edited
 
     @property
     def path(self) -> str | None:
@@ -73,13 +72,10 @@ class Snapshot:
 
     @cached_property
     def source(self) -> Source:
-        """The text parsed, incrementally where the last version was. Only for documents that have a language."""
+        """The text as its parser sees it. Only for documents that have a language."""
         if self.language is None:
             raise ValueError(f"{self.uri} has no language")
-        if self.base is not None and self.edit is not None and not unpaired(self.text):
-            e = self.edit
-            return self.base.replace(e.start, e.start + e.length, e.new)
-        return self.language.parse(self.text)
+        return self.edited or self.language.parse(self.text)
 
     @property
     def clean(self) -> str:
@@ -103,6 +99,8 @@ class Document:
         """Apply the client's changes in their order; returns them in characters."""
         before = self.snapshot
         text, lines, edits = before.text, before.lines, []
+        # Half a character was parsed as something else: what completes it is no edit of that.
+        source = before.source if before.language is not None and not unpaired(text) else None
         for change in changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start, end = lines.offsets(change.range)
@@ -111,16 +109,14 @@ class Document:
             edits.append(Edit(start, end - start, change.text))
             text = text[:start] + change.text + text[end:]
             if unpaired(change.text):
-                text = joined(text)
+                text, source = joined(text), None
                 lines = Lines(text, self.encoding)
             else:
                 lines = lines.edited(start, end, text)
+                source = source and source.replace(start, end, change.text)
         if not edits:
             return []
-        one = edits[0] if len(edits) == 1 else None
-        # Half a character was parsed as something else: what completes it is no edit of that.
-        base = before.__dict__.get("source") if one and not unpaired(before.text) else None
-        self.snapshot = Snapshot(before.uri, version, before.language, text, lines, base, one)
+        self.snapshot = Snapshot(before.uri, version, before.language, text, lines, source)
         self.last_change = self._kind(before.text, text, edits)
         self.cursor = edits[-1].start + len(edits[-1].new)
         self._seen.append(hash(text))

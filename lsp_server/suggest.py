@@ -122,7 +122,7 @@ class Suggester:
             return reason
         if document.last_change in ("deleted", "undone") and not settings.after_deletion:
             return f"no suggestion: the last change was {document.last_change}"
-        if not (settings.in_comments and settings.in_strings):
+        if not settings.in_strings or (not settings.in_comments and snapshot.source.may_be_comment(cursor)):
             kind = snapshot.source.inside_comment_or_string(cursor)
             if (kind == "comment" and not settings.in_comments) or (kind == "string" and not settings.in_strings):
                 return f"no suggestion: the cursor is in a {kind}"

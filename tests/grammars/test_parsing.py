@@ -4,11 +4,21 @@ import subprocess
 import sys
 import tracemalloc
 
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 import grammars
 from grammars.stop import first_stop
 from tests.conftest import ROOT
 
 TEXT = (ROOT / "engine" / "completion.py").read_text(encoding="utf-8")
+PIECES = ["", "x", "(", ")", "\n", '"', '"""', "#", "def f():\n    ", "é𝄞", "    return 1\n"]
+FILES = {"python": "grammars/source.py", "typescript": "vscode-client/src/middleware.ts"}
+TRICKY = {
+    "python": "s = '#'  # one\nt = 1\n#",
+    "typescript": "/* a /* b */ let s = '/*' /* c\n d */\nlet r = /\\/*/ // e\n/*/ f",
+}
 
 
 def growth(work) -> int:
@@ -29,12 +39,35 @@ def test_parsing_again_and_again_leaves_nothing_behind():
     source = python.parse(TEXT)
 
     def work(i: int) -> None:
-        source.replace(100 + i, 100 + i, "x")
-        python.parse(TEXT[: 8000 + i])
+        assert source.replace(100 + i, 100 + i, "x").tree
+        assert python.parse(TEXT[: 8000 + i]).tree
         first_stop(python, (TEXT[: 8000 + i] + ")").encode())
 
     # One text is 18 kB: kept by every parse, that would be some megabytes.
     assert growth(work) < 200_000
+
+
+@given(st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 9), st.sampled_from(PIECES)), max_size=6), st.data())
+def test_edits_are_parsed_together_as_one_after_another(edits, data):
+    python = grammars.get("python")
+    source = python.parse(TEXT[:4000])
+    for start, length, new in edits:
+        start = min(start, len(source.text))
+        source = source.replace(start, min(start + length, len(source.text)), new)
+        if data.draw(st.booleans()):
+            assert source.tree
+    fresh = python.parse(source.text)
+    assert (str(source.tree.root_node), source.errors) == (str(fresh.tree.root_node), fresh.errors)
+
+
+@pytest.mark.parametrize("language", ["python", "typescript"])
+def test_where_a_comment_cannot_be_is_told_without_the_tree(language: str):
+    text = (ROOT / FILES[language]).read_text(encoding="utf-8")
+    source = grammars.get(language).parse(text[:3000] + "\n" + TRICKY[language])
+    comments = [at for at in range(len(source.text) + 1) if source.inside_comment_or_string(at) == "comment"]
+    assert comments
+    assert [at for at in comments if not source.may_be_comment(at)] == []
+    assert sum(map(source.may_be_comment, range(len(source.text)))) < len(source.text) / 2
 
 
 def test_two_threads_parse_at_once():
