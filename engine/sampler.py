@@ -272,7 +272,7 @@ class Writing:
             allowed = self.vocabulary.spelling(heal)
             logits = prediction.logits[row, allowed]
             base = prediction.base_among(row, allowed)
-            ids = allowed[np.argsort(-logits, kind="stable")[:TOP]].tolist()
+            ids = allowed[best_first(logits, TOP)].tolist()
         remembered = [*mixture.match.chances]
         if not remembered:
             return [(t, float(prediction.logits[row, t]) - base) for t in ids] if heal else self._top(prediction, row)
@@ -323,6 +323,14 @@ class Writing:
             self.prefill_ms,
             self.cached,
         )
+
+
+def best_first(scores: npt.NDArray[np.float32], most: int) -> Tokens:
+    """Where the `most` highest scores are, highest first, and of equals the one that comes first."""
+    at = np.arange(len(scores))
+    if len(scores) > most:
+        at = np.flatnonzero(scores >= np.partition(scores, -most)[-most])
+    return at[np.argsort(-scores[at], kind="stable")][:most]
 
 
 def common_prefix(a: list[int], b: list[int]) -> int:

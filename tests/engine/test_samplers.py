@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import time
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from engine.cancellation import CancelToken
 from engine.checkpoint import Checkpoint
@@ -13,7 +16,7 @@ from engine.denoiser import Denoiser
 from engine.errors import CancelledError
 from engine.kv_cache import Cache
 from engine.memory import as_sure
-from engine.sampler import Task
+from engine.sampler import Task, best_first
 from engine.scoring import Scorer
 from engine.verified import DraftPolicy, VerifiedSampler
 from engine.vocabulary import Vocabulary
@@ -175,3 +178,9 @@ def test_a_deadline_that_has_passed_gives_nothing_and_a_later_one_what_is_there(
     late = Task(windows[0].ids, max_tokens=60)
     late.observe = lambda trace: setattr(late, "deadline", time.monotonic() - 1) if len(trace.tokens) >= 3 else None
     assert 3 <= len(sampler.run(cache, late).tokens) < 10
+
+
+@given(st.lists(st.integers(-3, 3), max_size=30), st.integers(1, 8))
+def test_the_best_of_many_scores_are_those_of_a_stable_sort(scores: list[int], most: int):
+    array = np.array(scores, dtype=np.float32)
+    assert best_first(array, most).tolist() == np.argsort(-array, kind="stable")[:most].tolist()
