@@ -19,17 +19,20 @@ import random
 import tempfile
 import time
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from rich.table import Table
 
+import grammars
 from engine.bench import speed
 from engine.errors import CancelledError
 from engine.service.client import EngineClient, EngineOptions
 from engine.service.control import stop_engines
 from engine.types import CompleteRequest, RepairRequest
+from grammars import Source
 
 MODULES = "argparse ast dataclasses inspect textwrap difflib tarfile zipfile pickle shutil tempfile".split()
 KEYSTROKE_SECONDS = 0.2
@@ -128,6 +131,11 @@ async def _watch(client: EngineClient, tally: Tally, end: float) -> None:
         await asyncio.sleep(WATCH_SECONDS)
 
 
+@cache
+def _code(module: str) -> Source:
+    return grammars.get("python").parse(inspect.getsource(importlib.import_module(module)))
+
+
 class _Editor:
     """One person at work."""
 
@@ -157,8 +165,10 @@ class _Editor:
 
     def _open_file(self) -> None:
         module = self.dice.choice(MODULES)
-        self.path, self.text = f"{module}.py", inspect.getsource(importlib.import_module(module))
-        self.at = self.dice.randrange(len(self.text) - 2_000)
+        code = _code(module)
+        self.path, self.text = f"{module}.py", code.text
+        places = iter(lambda: self.dice.randrange(len(self.text) - 2_000), -1)
+        self.at = next(at for at in places if code.inside_comment_or_string(at) is None)
         self.rest = self.at + HOLE  # what stands behind the cursor does not move while someone types
 
     async def _complete(self) -> None:

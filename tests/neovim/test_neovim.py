@@ -335,8 +335,18 @@ def test_two_projects_have_a_server_each_and_commands_find_the_right_one(
 
         nvim.lua("vim.cmd.Remask('pause')")
         nvim.until(problems_in_each(0))
+        (tmp_path / "third" / ".git").mkdir(parents=True)
+        nvim.edit(tmp_path / "third" / "broken.py", "def add(a, b)\n    return a + b\n")
+        state = """
+        local other = { command = 'remask.resume', arguments = { 'typescript' } } -- answered with the status
+        return vim.lsp.get_clients({ bufnr = 0 })[1]:request_sync('workspace/executeCommand', other).result.state
+        """
+        assert nvim.lua(state) == "paused", "a project opened later is paused as well"
         nvim.lua("vim.cmd.Remask('resume')")
         nvim.until(problems_in_each(1))
+        nvim.until("return #vim.diagnostic.get(vim.fn.bufnr('third/broken.py')) == 1")
+        nvim.lua("vim.lsp.get_clients({ bufnr = 0 })[1]:stop()")
+        nvim.until("return #vim.lsp.get_clients({ name = 'remask' }) == 2")
 
         asked = """
         local asked = {}

@@ -19,6 +19,8 @@ M.options = {
 
 M.status = { state = 'off' }
 local told = {} -- what each client's server said last: one may exit and others go on
+local pauses = {} -- the commands by which things came to be paused, oldest first
+local paused_in = {} -- clients that know them: a server that starts later, or again, knows nothing
 
 --- Whether this Neovim shows ghost text of language servers by itself.
 function M.native()
@@ -78,6 +80,17 @@ local function step_aside(buffer, key, old, come_back)
   end)
 end
 
+-- Say to a new server what was paused before it started.
+local function repeat_pauses(client)
+  if paused_in[client.id] then
+    return
+  end
+  paused_in[client.id] = true
+  for _, said in ipairs(pauses) do
+    client:request('workspace/executeCommand', { command = said[1], arguments = { said[2] } })
+  end
+end
+
 local function map(buffer, key, action, description, falls_back)
   if not key then
     return
@@ -108,6 +121,7 @@ end
 
 --- Called for every buffer that the server serves.
 function M.attach(client, buffer)
+  repeat_pauses(client)
   backend().attach(client, buffer, M.options)
   local keys = M.options.keys
   map(buffer, keys.accept, function()
@@ -146,7 +160,7 @@ function M.on_status(client_id, status)
 end
 
 function M.on_exit(client_id)
-  told[client_id] = nil
+  told[client_id], paused_in[client_id] = nil, nil
   local _, other = next(told)
   show_status(other or { state = 'off' })
 end
@@ -215,13 +229,24 @@ function M.source()
   execute(one_client(), 'remask.source', vim.uri_from_bufnr(0))
 end
 
+-- Pause or resume in all servers, those to come among them; without a language everything is resumed.
+local function set_paused(command, language)
+  pauses = vim.tbl_filter(function(said)
+    return said[2] ~= language and (language or command ~= 'remask.resume')
+  end, pauses)
+  if language or command ~= 'remask.resume' then
+    table.insert(pauses, { command, language })
+  end
+  execute(all_clients(), command, language)
+end
+
 M.commands = {
   source = M.source,
   pause = function(language)
-    execute(all_clients(), 'remask.pause', language)
+    set_paused('remask.pause', language)
   end,
   resume = function(language)
-    execute(all_clients(), 'remask.resume', language)
+    set_paused('remask.resume', language)
   end,
   restart = function()
     local here = vim.lsp.get_clients({ name = 'remask', bufnr = 0 })[1]
