@@ -34,7 +34,7 @@ class Source:
     """A text, its bytes and its tree. Equal edits give equal trees, parsed afresh or incrementally.
 
     The text is parsed when its tree is first asked for, however many edits lead to it: of most texts that are typed
-    nobody asks. `old` is an earlier text's tree that those edits were made in; None to parse afresh.
+    nobody asks. `old` is an earlier text's tree that those edits were made in; without one the text is parsed afresh.
     """
 
     language: Language
@@ -53,7 +53,8 @@ class Source:
         first, last = self.byte(start), self.byte(end)
         data = b"".join((self.data[:first], fresh, self.data[last:]))
         text = self.text[:start] + new + self.text[end:]
-        known = self.__dict__.get("_parsed")
+        # With nothing to begin from, what is made of this text would be parsed afresh each time.
+        known = self._parsed if self.old is None else self.__dict__.get("_parsed")
         old = self.old if known is None else None if known.masked or known.given_up else known.tree
         if old is not None:
             old, stop = old.copy(), first + len(fresh)

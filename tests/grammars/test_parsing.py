@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import grammars
+from grammars.parsing import parse_within_budget
 from grammars.stop import first_stop
 from tests.conftest import ROOT
 
@@ -58,6 +59,24 @@ def test_edits_are_parsed_together_as_one_after_another(edits, data):
             assert source.tree
     fresh = python.parse(source.text)
     assert (str(source.tree.root_node), source.errors) == (str(fresh.tree.root_node), fresh.errors)
+
+
+def test_what_is_typed_is_parsed_when_it_is_asked_for_and_never_afresh(monkeypatch):
+    began_from = []
+
+    def parse(language, data, old=None):
+        began_from.append(old)
+        return parse_within_budget(language, data, old)
+
+    monkeypatch.setattr(grammars.source, "parse_within_budget", parse)
+    first = grammars.get("python").parse(TEXT)
+    second = first.replace(0, 0, "x = 1\n")
+    third = second.replace(4, 5, "(")
+    assert began_from == [None], "the first one, for the others to begin from"
+    assert third.tree.root_node.has_error
+    assert not second.tree.root_node.has_error
+    assert len(began_from) == 3
+    assert None not in began_from[1:]
 
 
 @pytest.mark.parametrize("language", ["python", "typescript"])
