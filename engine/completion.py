@@ -28,7 +28,7 @@ from engine.ends import (
 )
 from engine.errors import CancelledError
 from engine.kv_cache import Cache
-from engine.memory import NOTHING, SURE, SURE_READ, Memory, Proposal, as_sure
+from engine.memory import NOTHING, SURE, SURE_READ, Memory, Proposal, as_sure, behind
 from engine.overtaken import Overtaken
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Opening, Sampler, Task, Trace
@@ -320,9 +320,8 @@ class Completer:
         size = len(task.ids)
 
         def again(sequence: list[int]) -> Proposal:
-            written = sequence[size:]
-            if len(written) < len(known) and known[: len(written)] == written:
-                return as_sure(known[len(written) :], 1.0)
+            if left := behind(known, sequence[size:]):
+                return as_sure(left, 1.0)
             return task.propose(sequence) if task.propose is not None else NOTHING
 
         return replace(task, least=least, stop=stop, propose=again)

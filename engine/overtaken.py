@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import NamedTuple
 
-from engine.memory.proposal import Proposal
+from engine.memory.proposal import Proposal, behind
 
 KEPT = 8  # drafts, of as many documents
 COMPARED = 256  # characters on either side of the cursor that tell a place
@@ -58,5 +58,5 @@ class Overtaken:
 
 def proposal(tokens: list[int], written: list[int]) -> Proposal:
     """Those of a draft's tokens that come behind what is written, while the two agree."""
-    left = tokens[len(written) :] if tokens[: len(written)] == written else []
+    left = behind(tokens, written)
     return Proposal(left, [CHANCE] * len(left))

@@ -19,6 +19,7 @@ from engine.memory import (
     Proposal,
     View,
     as_sure,
+    behind,
     chance_of_denoiser,
     chance_of_line,
     chances_read,
@@ -106,9 +107,8 @@ class Recollection:
         """Drafts that cost no noise: a remembered line, an overtaken draft, a match, the window, healing."""
         written = known[len(self._window.ids) :]
         for line in self._lines:
-            tokens = self._tokens[line.text]
-            if line.confidence >= DRAFTED and len(written) < len(tokens) and tokens[: len(written)] == written:
-                return as_sure(tokens[len(written) :], line.confidence)
+            if line.confidence >= DRAFTED and (left := behind(self._tokens[line.text], written)):
+                return as_sure(left, line.confidence)
         heal = self._window.heal if not written else b""
         found = [proposal(self._overtaken, written), look_back(known)]
         if self.recall is not None:

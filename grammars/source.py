@@ -152,7 +152,7 @@ class Source:
         closed = (
             block is not None and self.text.startswith(block[0], start) and self.text.endswith(block[1], start, end)
         )
-        return closed or self._line_break_before(end)
+        return closed or self.text[end - 1] == "\n"
 
     def may_be_comment(self, offset: int) -> bool:
         """Whether `offset` can be inside a comment at all: what can be told without the tree."""
@@ -173,9 +173,6 @@ class Source:
         for kind, nodes in cursor.captures(self.tree.root_node).items():
             found += [(self.character(n.start_byte), self.character(n.end_byte), kind) for n in nodes]
         return sorted(found)
-
-    def _line_break_before(self, offset: int) -> bool:
-        return self.text[offset - 1 : offset] == "\n"
 
     def invites_block(self, offset: int) -> bool:
         """Whether several lines are expected at the cursor: behind a block's opening, or in its empty body."""

@@ -124,8 +124,8 @@ class Diagnosis:
         await self._mend(document, state, snapshot, problems)
 
     async def _problems(self, snapshot: Snapshot) -> list[Problem]:
-        source = snapshot.source
-        return list(await asyncio.get_running_loop().run_in_executor(self._apart, lambda: source.problems))
+        loop = asyncio.get_running_loop()
+        return list(await loop.run_in_executor(self._apart, lambda: snapshot.source.problems))
 
     def _told_now(self, document: Document, state: State, problems: list[Problem]) -> list[Problem]:
         """All problems, or only those already shown while a new one lies in the statement that is being typed."""

@@ -13,7 +13,7 @@ from engine.memory.line_trust import (
 )
 from engine.memory.lines import Line, rests_of_line
 from engine.memory.match import Match
-from engine.memory.proposal import NOTHING, Proposal, as_sure
+from engine.memory.proposal import NOTHING, Proposal, as_sure, behind
 from engine.memory.store import TokenStore
 from engine.memory.window import look_back
 
@@ -31,6 +31,7 @@ __all__ = [
     "TokenStore",
     "View",
     "as_sure",
+    "behind",
     "chance_of_denoiser",
     "chance_of_line",
     "chances_read",

@@ -44,6 +44,11 @@ def behind_match(tokens: list[int], length: int, curve: Curve) -> Proposal:
     return Proposal(tokens, [curve[i][1] for i in at], length)
 
 
+def behind(tokens: list[int], written: list[int]) -> list[int]:
+    """Those of a draft's tokens that come behind what is written; none where the two differ."""
+    return tokens[len(written) :] if tokens[: len(written)] == written else []
+
+
 def as_sure(tokens: list[int], chance: float) -> Proposal:
     """The proposal of `tokens` that hold together with this chance."""
     return Proposal(tokens, [chance ** (1 / len(tokens))] * len(tokens)) if tokens else NOTHING

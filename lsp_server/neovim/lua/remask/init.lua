@@ -231,10 +231,12 @@ end
 
 -- Pause or resume in all servers, those to come among them; without a language everything is resumed.
 local function set_paused(command, language)
-  pauses = vim.tbl_filter(function(said)
-    return said[2] ~= language and (language or command ~= 'remask.resume')
-  end, pauses)
-  if language or command ~= 'remask.resume' then
+  if command == 'remask.resume' and not language then
+    pauses = {}
+  else
+    pauses = vim.tbl_filter(function(said)
+      return said[2] ~= language
+    end, pauses)
     table.insert(pauses, { command, language })
   end
   execute(all_clients(), command, language)
