@@ -16,14 +16,14 @@ def _torch():
     pytest.importorskip("torch")
 
 
-def ablate(tmp_path, corpus_folder, tiny, *more: str) -> int:
+def ablate(tmp_path, corpus_folder, tiny, *more: str, steps: int = 2) -> int:
     options = [
         "--corpus",
         str(corpus_folder),
         "--from",
         str(tiny),
         "--steps",
-        "2",
+        str(steps),
         "--positions",
         "640",
         "--held-out",
@@ -34,12 +34,13 @@ def ablate(tmp_path, corpus_folder, tiny, *more: str) -> int:
 
 def test_variants_differ_in_what_they_change(tmp_path, corpus_folder, tiny, capsys):
     names = ["as it is", "no next-token loss", "blocks only, no drafts"]
-    assert ablate(tmp_path, corpus_folder, tiny, "--rate", "1e-3", *(x for n in names for x in ("--only", n))) == 0
+    only = (x for n in names for x in ("--only", n))
+    assert ablate(tmp_path, corpus_folder, tiny, "--rate", "3e-3", *only, steps=16) == 0
     nats = json.loads((tmp_path / "found.json").read_text())["nats"]
     assert list(nats) == ["before", *names]
     assert len({tuple(found.items()) for found in nats.values()}) == 4
-    # Without its loss the clean stream learns less of the next token.
-    assert nats["as it is"]["middle"] < nats["no next-token loss"]["middle"]
+    # Without its loss the clean stream learns less of the next token: 0.2 nats so far, 0.0006 after two steps.
+    assert nats["as it is"]["middle"] < nats["no next-token loss"]["middle"] - 0.1
     assert "no next-token loss" in capsys.readouterr().out
 
 
