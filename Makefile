@@ -35,9 +35,9 @@ $(STAMPS)/train: $(STAMPS)/dev
 	$(PIP) -e '.[train]'
 	@touch $@
 
-# What a change must pass: lint, format, types, tests. Minutes on two cores.
+# What a change must pass: lint, format, types, tests. Minutes on two cores: one test in each at a time.
 test: check
-	$(BIN)/python -m pytest -m "not slow and not train and not editor and not gpu and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not train and not editor and not gpu and not cluster"
 
 # Long tests, and those that need torch.
 test-slow: $(STAMPS)/train

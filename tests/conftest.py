@@ -20,7 +20,9 @@ from engine.vocabulary import Vocabulary
 ROOT = Path(__file__).parent.parent
 
 # From four threads on, ONNX Runtime splits some sums by how many rows a pass has, and bits differ (docs/speed.md).
-os.environ.setdefault("REMASK_THREADS", str(min(os.cpu_count() or 1, 2)))
+# Where tests run side by side, threads of one that wait for work would keep the other from its core.
+THREADS = min(os.cpu_count() or 1, 2)
+os.environ.setdefault("REMASK_THREADS", str(1 if "PYTEST_XDIST_WORKER" in os.environ else THREADS))
 
 # How long an example takes depends on what else the machine does; in CI everybody gets the same examples.
 settings.register_profile("remask", deadline=None, derandomize=bool(os.environ.get("CI")))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,10 +12,16 @@ from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.kv_cache import Cache, Rows
 from engine.vocabulary import Vocabulary
-from tests.conftest import ROOT
+from tests.conftest import ROOT, THREADS
 from tests.engine.reference import NumpyDenoiser
 
 CONTEXT, BLOCK = 96, 8
+
+
+@pytest.fixture(scope="module")
+def denoiser(checkpoint: Checkpoint) -> Denoiser:
+    """On two threads, which could split sums by how many rows there are, also where tests run side by side."""
+    return Denoiser(checkpoint, replace(choose("cpu"), threads=THREADS))
 
 
 @pytest.fixture(scope="module")
@@ -110,8 +118,8 @@ def test_a_batch_changes_no_bit_of_the_quantised_graph(denoiser, ids):
 
 
 @pytest.fixture(scope="module")
-def shared(checkpoint: Checkpoint) -> Denoiser:
-    return Denoiser(checkpoint, choose("cpu"), lanes=4)
+def shared(checkpoint: Checkpoint, denoiser: Denoiser) -> Denoiser:
+    return Denoiser(checkpoint, denoiser.device, lanes=4)
 
 
 def share(denoiser: Denoiser, ids: list[int], context: int, size: int) -> Rows:
