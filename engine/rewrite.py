@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Completer, Stopwatch, out_of_time
@@ -169,7 +170,7 @@ class Rewriter:
         if not new or "".join(new.split()) == "".join(before.text[start:end].split()):
             return False
         after = before.replace(start, end, new)
-        return not after.broken or (before.broken and len(after.problems) <= len(before.problems))
+        return not after.broken or (before.broken and grammars.gained(before, after) <= 0)
 
 
 def _trimmed(request: RewriteRequest) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from grammars.registry import Language, UnknownLanguageError, for_path, get, lan
 from grammars.sites import Site
 from grammars.source import Problem, Source
 from grammars.validity import accepts
-from grammars.worse import is_worse, new_errors
+from grammars.worse import gained, is_worse, new_errors
 
 __all__ = [
     "ErrorNode",
@@ -24,6 +24,7 @@ __all__ = [
     "UnknownLanguageError",
     "accepts",
     "for_path",
+    "gained",
     "get",
     "is_worse",
     "language_id",

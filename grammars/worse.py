@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from grammars.errors import ErrorNode
+from grammars.problems import MAX_PROBLEMS
 from grammars.statements import touched
 from grammars.validity import MAX_AST, python_error
 
@@ -37,3 +38,12 @@ def is_worse(before: Source, after: Source, start: int, end: int) -> bool:
     if python_error(touched(before, after, start, end)) is None:
         return False
     return python_error(before.text) is None and python_error(after.text) is not None
+
+
+def gained(before: Source, after: Source) -> int:
+    """How many problems `after` has more than `before`, of which it is an edit; negative where edits mended some.
+
+    Where both have as many as are ever told, the bytes under errors stand for those that are not.
+    """
+    more = len(after.problems) - len(before.problems)
+    return more if more or len(before.problems) < MAX_PROBLEMS else after.error_bytes - before.error_bytes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import grammars
 from engine.types import Edit, Repair, RepairAnswer
 from grammars import Problem, Source
 
@@ -49,7 +50,7 @@ def _by_problem(source: Source, repair: Repair, preferred: bool) -> list[Fix]:
 
 def _better(before: Source, after: Source) -> bool:
     """Whether edits mended something, by the parser's word."""
-    return not after.broken or len(after.problems) < len(before.problems)
+    return not after.broken or grammars.gained(before, after) < 0
 
 
 def _nearest(problems: tuple[Problem, ...], edit: Edit) -> Problem:

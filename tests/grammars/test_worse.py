@@ -114,3 +114,13 @@ def test_above_a_size_the_tree_decides_alone(monkeypatch: pytest.MonkeyPatch) ->
     assert grammars.accepts(PYTHON, text)
     assert not grammars.accepts(PYTHON, "x = 1\nf(\n")
     assert not grammars.is_worse(PYTHON.parse(text[:6]), PYTHON.parse(text), 6, len(text))
+
+
+@pytest.mark.parametrize("many", [1, 60])  # more than are told
+def test_edits_gain_and_mend_problems_however_many_there_are(many: int) -> None:
+    unclosed = "def f(a:\n    return a\n\n\n"
+    before = PYTHON.parse(unclosed * many)
+    mended = before.replace(0, len("def f(a:"), "def f(a):")
+    assert grammars.gained(before, before) == 0
+    assert grammars.gained(before, mended) < 0
+    assert grammars.gained(mended, before) > 0
