@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import threading
 
+from engine.alike import common_prefix
 from engine.denoiser import Denoiser
 from engine.kv_cache import Cache
-from engine.sampler import common_prefix
 
 
 class CachePool:

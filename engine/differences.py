@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from difflib import SequenceMatcher
 
+from engine.alike import changed_span
 from engine.types import Edit
-from engine.verify import changed_span
 
 TOKEN = re.compile(r"\w+|[^\S\n]+|\n|.", re.DOTALL)
 MAX_PAIRS = 300 * 300  # of an old and a new token: comparing more of them takes longer than a repair may

@@ -78,7 +78,7 @@ def following_tokens(vocabulary: Vocabulary, suffix: str, line: bool) -> npt.NDA
     start = suffix[:24].encode("utf-8", "replace")
     ids = set(vocabulary.beginnings(start))
     if line and suffix[:1] in ("", "\n", "\r"):
-        ids |= {int(t) for c in (b"\n", b"\r\n") for t in vocabulary.spelling(c) if vocabulary.bytes[t].startswith(c)}
+        ids |= vocabulary.line_breaks
     return np.array(sorted(ids), dtype=np.int64)
 
 

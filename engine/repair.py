@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 import grammars
+from engine.alike import changed_span
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.completion import Stopwatch
@@ -23,7 +24,7 @@ from engine.repair_rank import RANKED, Ranker
 from engine.repair_search import LEAST, WORK, Fix, Search, deadline_check
 from engine.sampler import Observer
 from engine.types import Edit, Repair, RepairAnswer, RepairRequest
-from engine.verify import Parser, changed_span
+from engine.verify import Parser
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source

@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 import grammars
+from engine.alike import changed_span
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.denoiser import Denoiser
 from engine.repair_batch import Batch, Branch
 from engine.repair_search import Fix
 from engine.sampler import Observer, Task
-from engine.verify import changed_span
 from engine.vocabulary import Vocabulary
 from engine.window import WindowBuilder
 from grammars import Fault, Source

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from engine.alike import common_prefix
 from engine.cancellation import CancelToken
 from engine.denoiser import Denoiser
 from engine.graph import TOP
@@ -331,11 +332,3 @@ def best_first(scores: npt.NDArray[np.float32], most: int) -> Tokens:
     if len(scores) > most:
         at = np.flatnonzero(scores >= np.partition(scores, -most)[-most])
     return at[np.argsort(-scores[at], kind="stable")][:most]
-
-
-def common_prefix(a: list[int], b: list[int]) -> int:
-    """Length of the longest common prefix."""
-    for i, (x, y) in enumerate(zip(a, b, strict=False)):
-        if x != y:
-            return i
-    return min(len(a), len(b))

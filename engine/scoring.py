@@ -9,11 +9,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from engine.alike import common_prefix
 from engine.cancellation import CancelToken
 from engine.denoiser import Denoiser
 from engine.kv_cache import Cache
 from engine.prediction import Prediction
-from engine.sampler import Opening, Task, Writing, common_prefix
+from engine.sampler import Opening, Task, Writing
 from engine.vocabulary import Vocabulary
 
 

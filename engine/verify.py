@@ -6,6 +6,7 @@ Keeps the last parse of each language, so that the next request re-parses only w
 from __future__ import annotations
 
 import grammars
+from engine.alike import changed_span
 from grammars import Source
 
 
@@ -67,25 +68,3 @@ class Verifier:
             spans.append((min(a, len(middle) - 1), max(b, a + 1)))
         whole = (0, len(middle))
         return spans if spans and any(s != whole for s in spans) else [whole]
-
-
-def changed_span(old: str, new: str) -> tuple[int, int, int]:
-    """The smallest replacement between two texts: (start, end in old, end in new)."""
-    start = _common(old, new)
-    limit = min(len(old), len(new)) - start
-    tail = _common(old[::-1][:limit], new[::-1][:limit]) if limit else 0
-    return start, len(old) - tail, len(new) - tail
-
-
-def _common(a: str, b: str) -> int:
-    """Length of the common prefix, by bisection over slices (memcmp, not a loop over characters)."""
-    low, high = 0, min(len(a), len(b))
-    if a[:high] == b[:high]:
-        return high
-    while high - low > 1:
-        middle = (low + high) // 2
-        if a[low:middle] == b[low:middle]:
-            low = middle
-        else:
-            high = middle
-    return low

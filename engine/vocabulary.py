@@ -56,7 +56,7 @@ class Vocabulary:
 
     def __getstate__(self) -> dict[str, Any]:
         """All but the kept answers: the processes that make batches get a vocabulary by pickle."""
-        kept = ("_spellings", "_settlings", "_texts")
+        kept = ("_spellings", "_settlings", "_followed", "_texts")
         return {name: value for name, value in self.__dict__.items() if name not in kept}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -66,6 +66,7 @@ class Vocabulary:
     def _remember(self) -> None:
         """The same starts are asked about again with every key."""
         self._spellings, self._settlings = lru_cache(STARTS)(self._spell), lru_cache(STARTS)(self._settle)
+        self._followed = lru_cache(1)(self._follow)  # most starts are asked about by both, one after the other
         self._texts = lru_cache(TEXTS)(lambda text: tuple(self.encode(text)))
 
     def encode(self, text: str) -> list[int]:
@@ -113,6 +114,11 @@ class Vocabulary:
         pairs = sorted((b, i) for i, b in enumerate(self.bytes) if b)
         return [b for b, _ in pairs], np.array([i for _, i in pairs], dtype=np.int64)
 
+    @cached_property
+    def line_breaks(self) -> frozenset[int]:
+        """Ids of all tokens that begin with a line break."""
+        return frozenset(i for i, spelled in enumerate(self.bytes) if spelled.startswith((b"\n", b"\r\n")))
+
     def last_piece(self, text: str) -> str:
         """The end of `text` that what is typed next may join in one token: tokens never cross the border before it.
 
@@ -155,12 +161,16 @@ class Vocabulary:
 
     def _settle(self, piece: str) -> int:
         data, done = piece.encode("utf-8"), 0
-        spellings = self._tokenizer.encode_batch_fast([piece + c for c in NEXT], add_special_tokens=False)
-        for tokens in zip(*(encoding.ids for encoding in spellings), strict=False):
+        for tokens in zip(*self._followed(piece), strict=False):
             if len(set(tokens)) > 1 or self._has_longer(data[done:]):
                 break
             done += len(self.bytes[tokens[0]])
         return len(data[:done].decode("utf-8", "ignore"))
+
+    def _follow(self, start: str) -> list[list[int]]:
+        """What a text is spelled like with each character that may come next."""
+        spellings = self._tokenizer.encode_batch_fast([start + c for c in NEXT], add_special_tokens=False)
+        return [encoding.ids for encoding in spellings]
 
     def _has_longer(self, start: bytes) -> bool:
         """Whether a token begins with `start` and goes on."""
@@ -173,8 +183,7 @@ class Vocabulary:
         low = bisect.bisect_left(spelled, start)
         high = bisect.bisect_left(spelled, start + b"\xff" * 32)
         text = start.decode("utf-8", "replace")
-        spellings = self._tokenizer.encode_batch_fast([text + c for c in NEXT], add_special_tokens=False)
-        first = {encoding.ids[0] for encoding in spellings}
+        first = {tokens[0] for tokens in self._followed(text)}
         shorter = [t for t in first if start.startswith(self.bytes[t]) and self.bytes[t] != start]
         if low == high and not shorter:  # the rest of a character that tokens have cut
             shorter = self.beginnings(start)

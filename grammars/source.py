@@ -58,7 +58,9 @@ class Source:
         old = self.old if known is None else None if known.masked or known.given_up else known.tree
         if old is not None:
             old, stop = old.copy(), first + len(fresh)
-            old.edit(first, last, stop, point(self.data, first), point(self.data, last), point(data, stop))
+            place = point(self.data, first)
+            at = first, place.row
+            old.edit(first, last, stop, place, point(self.data, last, *at), point(data, stop, *at))
         return Source(self.language, text, data, old)
 
     @property
@@ -231,6 +233,6 @@ def encode(text: str) -> tuple[str, bytes]:
         return text, text.encode()
 
 
-def point(data: bytes, offset: int) -> tree_sitter.Point:
-    """Row and column, both in bytes, of a byte offset."""
-    return tree_sitter.Point(data.count(b"\n", 0, offset), offset - (data.rfind(b"\n", 0, offset) + 1))
+def point(data: bytes, offset: int, start: int = 0, row: int = 0) -> tree_sitter.Point:
+    """Row and column, both in bytes, of a byte offset; an earlier `start` is known to be in `row`."""
+    return tree_sitter.Point(row + data.count(b"\n", start, offset), offset - (data.rfind(b"\n", 0, offset) + 1))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from engine.alike import common_prefix
 from engine.bench import speed
 from engine.bench.latency import single
 from engine.checkpoint import Checkpoint
@@ -25,7 +26,7 @@ from engine.device import choose
 from engine.errors import BadRequestError
 from engine.kv_cache import Cache
 from engine.overtaken import Overtaken
-from engine.sampler import Task, common_prefix
+from engine.sampler import Task
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
 

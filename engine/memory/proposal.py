@@ -7,10 +7,10 @@ that held (which lengthen the match). So one curve over tokens that agree gives 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
-Curve = Sequence[tuple[int, float]]  # from so many tokens that agree on, the chance that the next one does, too
+Curve = tuple[tuple[int, float], ...]  # from so many tokens that agree on, the chance that the next one does, too
 
 # Printed by `remask bench memory --fit`.
 IN_WORKSPACE: Curve = ((2, 0.404), (4, 0.582), (6, 0.664), (8, 0.753), (12, 0.818), (16, 0.906), (32, 0.969))
@@ -39,9 +39,13 @@ NOTHING = Proposal([], [])
 
 def behind_match(tokens: list[int], length: int, curve: Curve) -> Proposal:
     """The proposal of `tokens`, found behind a match of `length` tokens."""
+    return Proposal(tokens, [*_chances(len(tokens), length, curve)], length)
+
+
+@lru_cache(512)
+def _chances(count: int, length: int, curve: Curve) -> tuple[float, ...]:
     starts = [start for start, _ in curve]
-    at = [max(bisect_right(starts, length + i) - 1, 0) for i in range(len(tokens))]
-    return Proposal(tokens, [curve[i][1] for i in at], length)
+    return tuple(curve[max(bisect_right(starts, length + i) - 1, 0)][1] for i in range(count))
 
 
 def behind(tokens: list[int], written: list[int]) -> list[int]:

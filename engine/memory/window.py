@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import suppress
+
 from engine.memory.proposal import IN_WINDOW, NOTHING, Proposal, behind_match
 
 LONGEST = 16  # tokens that are compared
@@ -13,17 +16,22 @@ def look_back(known: list[int]) -> Proposal:
 
     After https://github.com/apoorvumang/prompt-lookup-decoding, with the longest match instead of a fixed one.
     """
-    if not known:
-        return NOTHING
-    last, best, length = known[-1], 0, 0
-    for at in range(len(known) - 1, 0, -1):
-        if known[at - 1] != last:
-            continue
+    backwards, best, length = known[::-1], 0, 0
+    for at in _again(backwards):
         shared = 1
-        while shared < min(at, LONGEST) and known[at - 1 - shared] == known[-1 - shared]:
+        while shared < min(len(known) - at, LONGEST) and backwards[at + shared] == backwards[shared]:
             shared += 1
         if shared > length:
-            best, length = at, shared
+            best, length = len(known) - at, shared
             if length == LONGEST:
                 break
     return behind_match(known[best : best + AHEAD], length, IN_WINDOW) if length else NOTHING
+
+
+def _again(tokens: list[int]) -> Iterator[int]:
+    """Where the first of some tokens comes again, in ascending order."""
+    at = 0
+    with suppress(ValueError):
+        while tokens:
+            at = tokens.index(tokens[0], at + 1)
+            yield at
