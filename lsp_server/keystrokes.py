@@ -10,27 +10,31 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import json
 import os
 import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lsprotocol import types as t
-from pygls.lsp.client import LanguageClient
 from rich.console import Console
 
 from engine.bench import speed, typing_simulation
 from engine.checkpoint import Checkpoint
 from engine.denoiser import Denoiser
 from engine.device import choose
+from engine.errors import RemaskError
 
 ENGINE_TOOK = re.compile(r"suggestions in ([\d.]+) ms")
 LOADING = 60.0  # seconds for the first answer
+INVOKED, AUTOMATIC = 1, 2  # InlineCompletionTriggerKind
+CAPABILITIES: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,100 +67,146 @@ def run(args: argparse.Namespace) -> int:
 
 async def simulate(text: str, args: argparse.Namespace, environment: dict[str, str]) -> list[Key]:
     """Type `args.keys` characters from the middle of `text` on, a line's indentation as one key, as editors do."""
-    client = LanguageClient("remask-bench", "1")
-    took: list[float] = []
-
-    @client.feature(t.WINDOW_LOG_MESSAGE)
-    def logged(params: t.LogMessageParams) -> None:
-        took.extend(float(ms) for ms in ENGINE_TOOK.findall(params.message))
-
-    for other in ("remask/status", t.TEXT_DOCUMENT_PUBLISH_DIAGNOSTICS):
-        client.feature(other)(_ignored)
-
-    await client.start_io(sys.executable, "-P", "-m", "engine.cli.main", "lsp", "--log-level=debug", env=environment)
+    at = typing_simulation.beginning(text, args.keys)
+    at += len(text[at:]) - len(text[at:].lstrip())  # the editor has indented the line
+    stop, suffix = typing_simulation.rest(text, at, args.keys)
     settings = {
         "log": {"level": "debug"},
         "engine": {"device": args.device, "model": str(Path(args.model).resolve()) if args.model else ""},
         "memory": {"enable": False},
     }
-    shows = t.TextDocumentClientCapabilities(inline_completion=t.InlineCompletionClientCapabilities())
-    await client.initialize_async(
-        t.InitializeParams(t.ClientCapabilities(text_document=shows), initialization_options=settings)
-    )
-    client.initialized(t.InitializedParams())
-    at = typing_simulation.beginning(text, args.keys)
-    at += len(text[at:]) - len(text[at:].lstrip())  # the editor has indented the line
-    stop, suffix = typing_simulation.rest(text, at, args.keys)
-    document = _Document(client, text[:at], suffix)
-    await document.ask(LOADING, invoked=True)
-    await asyncio.sleep(0.3)  # its line in the log may come behind it
-    keys: list[Key] = []
-    clock = time.perf_counter()
-    while len(keys) < args.keys and at < stop:
-        end = typing_simulation.key_end(text, at)
-        await asyncio.sleep(max(clock - time.perf_counter(), 0.0))
-        took.clear()
-        began = time.perf_counter()
-        document.type(text[at:end])
-        found = await document.ask(1.0 / args.speed)
-        ms = (time.perf_counter() - began) * 1e3
-        keys.append(Key(ms, took[0] if took else None, "late" if found is None else "shown" if found else "empty"))
-        at, clock = end, max(clock + 1.0 / args.speed, time.perf_counter())
-    await client.shutdown_async(None)
-    client.exit(None)
-    await client.stop()
+    async with _editor(environment) as editor:
+        await editor.ask("initialize", {"capabilities": CAPABILITIES, "initializationOptions": settings})
+        editor.tell("initialized", {})
+        document = _Document(editor, text[:at], suffix)
+        await document.ask(LOADING, invoked=True)
+        await asyncio.sleep(0.3)  # its line in the log may come behind it
+        keys: list[Key] = []
+        clock = time.perf_counter()
+        while len(keys) < args.keys and at < stop:
+            end = typing_simulation.key_end(text, at)
+            await asyncio.sleep(max(clock - time.perf_counter(), 0.0))
+            editor.took.clear()
+            began = time.perf_counter()
+            document.type(text[at:end])
+            found = await document.ask(1.0 / args.speed)
+            ms = (time.perf_counter() - began) * 1e3
+            took = editor.took[0] if editor.took else None
+            keys.append(Key(ms, took, "late" if found is None else "shown" if found else "empty"))
+            at, clock = end, max(clock + 1.0 / args.speed, time.perf_counter())
+        await editor.ask("shutdown", None)
+        editor.tell("exit", None)
     return keys
 
 
-def _ignored(params: Any) -> None:
-    pass
+@asynccontextmanager
+async def _editor(environment: dict[str, str]) -> AsyncIterator[_Editor]:
+    command = (sys.executable, "-P", "-m", "engine.cli.main", "lsp", "--log-level=debug")
+    pipe = asyncio.subprocess.PIPE
+    server = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe, env=environment)
+    editor = _Editor(server)
+    reading = asyncio.create_task(editor.read())
+    try:
+        yield editor
+        await server.wait()
+    finally:
+        if server.returncode is None:
+            server.kill()
+        await reading
 
 
-def _seen(task: asyncio.Future[Any]) -> None:
-    task.cancelled() or task.exception()
+class _Editor:
+    """What an editor's client does, and no more: JSON over two pipes. What it costs is not the server's."""
+
+    def __init__(self, server: asyncio.subprocess.Process) -> None:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        self._to, self._from = server.stdin, server.stdout
+        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._asked = 0
+        self.took: list[float] = []  # milliseconds of the engine's answers, from the server's log
+
+    def _send(self, message: dict[str, Any]) -> None:
+        body = json.dumps(message | {"jsonrpc": "2.0"}).encode()
+        self._to.write(b"Content-Length: %d\r\n\r\n%b" % (len(body), body))
+
+    def tell(self, method: str, params: Any) -> None:
+        """Send a notification."""
+        self._send({"method": method, "params": params})
+
+    async def ask(self, method: str, params: Any, seconds: float = LOADING) -> Any:
+        """The result of a request; `TimeoutError` when it took longer and was taken back."""
+        self._asked += 1
+        name, answer = self._asked, asyncio.get_running_loop().create_future()
+        self._waiting[name] = answer
+        self._send({"id": name, "method": method, "params": params})
+        try:
+            return await asyncio.wait_for(answer, seconds)
+        except TimeoutError:
+            self.tell("$/cancelRequest", {"id": name})
+            raise
+
+    async def read(self) -> None:
+        """Take what the server says until it ends."""
+        try:
+            while True:
+                head = await self._from.readuntil(b"\r\n\r\n")
+                length = int(head.lower().split(b"content-length:")[1].split()[0])
+                self._take(json.loads(await self._from.readexactly(length)))
+        except asyncio.IncompleteReadError:
+            for answer in self._waiting.values():
+                if not answer.done():
+                    answer.set_exception(RemaskError("the language server ended"))
+
+    def _take(self, message: dict[str, Any]) -> None:
+        if "method" not in message:
+            answer = self._waiting.pop(message["id"])
+            if not answer.done():
+                answer.set_result(message.get("result"))
+        elif "id" in message:
+            self._send({"id": message["id"], "result": None})  # whatever it asks for, this editor has none
+        elif message["method"] == "window/logMessage":
+            self.took += [float(ms) for ms in ENGINE_TOOK.findall(message["params"]["message"])]
 
 
 class _Document:
     """An open document that is typed into; nothing of it is sent twice."""
 
-    def __init__(self, client: LanguageClient, before: str, after: str) -> None:
-        self._client = client
+    def __init__(self, editor: _Editor, before: str, after: str) -> None:
+        self._editor = editor
         self._uri = (Path.cwd() / "typed.py").as_uri()
-        self._version = self._asked = 0
-        self._at = t.Position(before.count("\n"), len(before) - before.rfind("\n") - 1)
-        item = t.TextDocumentItem(self._uri, t.LanguageKind.Python, 0, before + after)
-        client.text_document_did_open(t.DidOpenTextDocumentParams(item))
+        self._version = 0
+        self._at = {"line": before.count("\n"), "character": _width(before[before.rfind("\n") + 1 :])}
+        item = {"uri": self._uri, "languageId": "python", "version": 0, "text": before + after}
+        editor.tell("textDocument/didOpen", {"textDocument": item})
 
     def type(self, new: str) -> None:
         """One change at the cursor."""
         self._version += 1
-        change = t.TextDocumentContentChangePartial(t.Range(self._at, self._at), new)
-        self._client.text_document_did_change(
-            t.DidChangeTextDocumentParams(t.VersionedTextDocumentIdentifier(self._version, self._uri), [change])
-        )
+        change = {"range": {"start": self._at, "end": self._at}, "text": new}
+        named = {"uri": self._uri, "version": self._version}
+        self._editor.tell("textDocument/didChange", {"textDocument": named, "contentChanges": [change]})
         _, line_break, rest = new.rpartition("\n")
-        width = len(rest.encode("utf-16-le")) // 2
-        line, column = self._at.line + len(line_break), width if line_break else self._at.character + width
-        self._at = t.Position(line, column)
+        column = 0 if line_break else self._at["character"]
+        self._at = {"line": self._at["line"] + len(line_break), "character": column + _width(rest)}
 
-    async def ask(self, seconds: float, invoked: bool = False) -> list[t.InlineCompletionItem] | None:
+    async def ask(self, seconds: float, invoked: bool = False) -> list[Any] | None:
         """Suggestions at the cursor; None when none came within `seconds`, and the question was taken back."""
-        kind = t.InlineCompletionTriggerKind.Invoked if invoked else t.InlineCompletionTriggerKind.Automatic
-        params = t.InlineCompletionParams(
-            t.InlineCompletionContext(kind), t.TextDocumentIdentifier(self._uri), self._at
-        )
-        self._asked += 1
-        name = f"key-{self._asked}"
-        protocol = self._client.protocol
-        asking = protocol.send_request_async(t.TEXT_DOCUMENT_INLINE_COMPLETION, params, name)
-        task = asyncio.ensure_future(asking)
-        done, _ = await asyncio.wait({task}, timeout=seconds)
-        if not done:
-            protocol.notify(t.CANCEL_REQUEST, t.CancelParams(name))
-            task.add_done_callback(_seen)  # pygls wants to be the one who ends it
+        params = {
+            "context": {"triggerKind": INVOKED if invoked else AUTOMATIC},
+            "textDocument": {"uri": self._uri},
+            "position": self._at,
+        }
+        try:
+            answer = await self._editor.ask("textDocument/inlineCompletion", params, seconds)
+        except TimeoutError:
             return None
-        answer = task.result()
-        return list((answer.items if isinstance(answer, t.InlineCompletionList) else answer) or [])
+        return list((answer["items"] if isinstance(answer, dict) else answer) or [])
+
+
+def _width(line: str) -> int:
+    """Of a piece of a line, in the protocol's units: those of UTF-16."""
+    return len(line.encode("utf-16-le")) // 2
 
 
 def report(keys: list[Key], about: dict[str, Any], args: argparse.Namespace) -> None:

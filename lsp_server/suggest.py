@@ -233,10 +233,10 @@ def completion_request(
 
 
 def unix(text: str) -> str:
-    """Text with line feeds only, as the model reads it."""
-    return text.replace("\r\n", "\n")
+    """Text with line feeds only, as the model reads it; to look for one character in a whole file takes no time."""
+    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def utf8(text: str) -> str:
     """Text without what UTF-8 cannot carry."""
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
