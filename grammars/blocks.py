@@ -18,14 +18,12 @@ def invites_block(source: Source, offset: int) -> bool:
     rest = text[offset : stop if stop >= 0 else len(text)].strip()
     if rest and rest not in ("}", ")", "})", "});"):
         return False
-    if source.inside_comment_or_string(offset):
-        return False
-    before = text[start:offset]
-    if before.strip():
-        return opens_block(source, before.strip()) and not has_body(source, offset)
-    header = text[:start].rstrip()
-    line = header[header.rfind("\n") + 1 :].strip()
-    return opens_block(source, line) and not has_body(source, offset)
+    line = text[start:offset].strip()
+    if not line:
+        header = text[:start].rstrip()
+        line = header[header.rfind("\n") + 1 :].strip()
+    # Most lines open none, which is told without a tree.
+    return opens_block(source, line) and not source.inside_comment_or_string(offset) and not has_body(source, offset)
 
 
 def opens_block(source: Source, line: str) -> bool:
