@@ -108,7 +108,7 @@ async def _editor(environment: dict[str, str]) -> AsyncIterator[_Editor]:
     reading = asyncio.create_task(editor.read())
     try:
         yield editor
-        await server.wait()
+        await asyncio.wait_for(server.wait(), LOADING)
     finally:
         if server.returncode is None:
             server.kill()
@@ -161,7 +161,11 @@ class _Editor:
     def _take(self, message: dict[str, Any]) -> None:
         if "method" not in message:
             answer = self._waiting.pop(message["id"])
-            if not answer.done():
+            if answer.done():
+                return  # it was taken back
+            if "error" in message:
+                answer.set_exception(RemaskError(f"the language server failed: {message['error'].get('message')}"))
+            else:
                 answer.set_result(message.get("result"))
         elif "id" in message:
             self._send({"id": message["id"], "result": None})  # whatever it asks for, this editor has none
