@@ -37,7 +37,7 @@ $(STAMPS)/train: $(STAMPS)/dev
 
 # What a change must pass: lint, format, types, tests. Minutes on two cores: one test in each at a time.
 test: check
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow and not train and not editor and not gpu and not cluster"
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not train and not editor and not gpu and not cluster"
 
 # Long tests, and those that need torch.
 test-slow: $(STAMPS)/train
