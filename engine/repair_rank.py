@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.alike import common_prefix, common_suffix
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
 from engine.denoiser import Denoiser
@@ -73,8 +74,8 @@ class Ranker:
 
         None when they are too long, or the deadline leaves no time for all of them.
         """
-        first = min(_common(damaged, t) for t in texts)
-        tail = min(_common(damaged[first:][::-1], t[first:][::-1]) for t in texts)
+        first = min(common_prefix(damaged, t) for t in texts)
+        tail = min(common_suffix(damaged, t, min(len(damaged), len(t)) - first) for t in texts)
         first = damaged.rfind("\n", 0, first) + 1
         stop = damaged.find("\n", len(damaged) - tail)
         tail = len(damaged) - stop if stop >= 0 else 0
@@ -90,11 +91,3 @@ class Ranker:
         )
         self.steps += readings.steps
         return [sum(logprobs) for logprobs in readings.logprobs] if len(readings.found) == len(texts) else None
-
-
-def _common(a: str, b: str) -> int:
-    """Length of the common prefix."""
-    limit, at, step = min(len(a), len(b)), 0, 256
-    while at < limit and a[at : at + step] == b[at : at + step]:
-        at += step
-    return next((i for i in range(at, limit) if a[i] != b[i]), limit)

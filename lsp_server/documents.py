@@ -137,6 +137,11 @@ class Document:
         return "undone" if hash(new) in self._seen else "pasted"
 
 
+def unix(text: str) -> str:
+    """Text with line feeds only, as the model reads it; to look for one character in a whole file takes no time."""
+    return text.replace("\r\n", "\n") if "\r" in text else text
+
+
 def unpaired(text: str) -> bool:
     """Whether there is half a character in the text: asked of whole files on every key, so by the fastest codec."""
     if text.isascii():

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import grammars
 from grammars import Source
 from lsp_server import indentation
+from lsp_server.documents import unix
 
 CLOSERS = re.compile(r"[)\]}\"'`]+")
 BRACKETS = {")": "(", "]": "[", "}": "{"}
@@ -28,7 +29,7 @@ class Fitted:
 
 def normal(before: Source, cursor: int, middle: str, single_line: bool = False) -> str:
     """`middle` with line feeds and the document's indentation, of which the first line gets what it lacks."""
-    prefix = before.text[:cursor].replace("\r\n", "\n")
+    prefix = unix(before.text[:cursor])
     text = middle.replace("\r\n", "\n").replace("\r", "\n")
     if single_line:
         text = text.split("\n", 1)[0]
@@ -80,7 +81,7 @@ def _without_extra_indentation(text: str, prefix: str, before: Source) -> str:
     if not blanks or line.strip() or not text.strip():
         return text
     step = indentation.unit(prefix)
-    wanted = indentation.expected(prefix.replace("\r\n", "\n"), before.language) or 0
+    wanted = indentation.expected(prefix, before.language) or 0
     missing = max(wanted - indentation.columns(line, step), 0)
     kept = blanks
     while kept and indentation.columns(kept, step) > missing:

@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lsprotocol import types
 from rich.console import Console
 
 from engine.bench import speed, typing_simulation
@@ -30,10 +31,10 @@ from engine.checkpoint import Checkpoint
 from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import RemaskError
+from lsp_server.positions import units
 
 ENGINE_TOOK = re.compile(r"suggestions in ([\d.]+) ms")
 LOADING = 60.0  # seconds for the first answer
-INVOKED, AUTOMATIC = 1, 2  # InlineCompletionTriggerKind
 CAPABILITIES: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 
 
@@ -76,8 +77,8 @@ async def simulate(text: str, args: argparse.Namespace, environment: dict[str, s
         "memory": {"enable": False},
     }
     async with _editor(environment) as editor:
-        await editor.ask("initialize", {"capabilities": CAPABILITIES, "initializationOptions": settings})
-        editor.tell("initialized", {})
+        await editor.ask(types.INITIALIZE, {"capabilities": CAPABILITIES, "initializationOptions": settings})
+        editor.tell(types.INITIALIZED, {})
         document = _Document(editor, text[:at], suffix)
         await document.ask(LOADING, invoked=True)
         await asyncio.sleep(0.3)  # its line in the log may come behind it
@@ -94,8 +95,8 @@ async def simulate(text: str, args: argparse.Namespace, environment: dict[str, s
             took = editor.took[0] if editor.took else None
             keys.append(Key(ms, took, "late" if found is None else "shown" if found else "empty"))
             at, clock = end, max(clock + 1.0 / args.speed, time.perf_counter())
-        await editor.ask("shutdown", None)
-        editor.tell("exit", None)
+        await editor.ask(types.SHUTDOWN, None)
+        editor.tell(types.EXIT, None)
     return keys
 
 
@@ -143,7 +144,7 @@ class _Editor:
         try:
             return await asyncio.wait_for(answer, seconds)
         except TimeoutError:
-            self.tell("$/cancelRequest", {"id": name})
+            self.tell(types.CANCEL_REQUEST, {"id": name})
             raise
 
     async def read(self) -> None:
@@ -169,7 +170,7 @@ class _Editor:
                 answer.set_result(message.get("result"))
         elif "id" in message:
             self._send({"id": message["id"], "result": None})  # whatever it asks for, this editor has none
-        elif message["method"] == "window/logMessage":
+        elif message["method"] == types.WINDOW_LOG_MESSAGE:
             self.took += [float(ms) for ms in ENGINE_TOOK.findall(message["params"]["message"])]
 
 
@@ -180,37 +181,33 @@ class _Document:
         self._editor = editor
         self._uri = (Path.cwd() / "typed.py").as_uri()
         self._version = 0
-        self._at = {"line": before.count("\n"), "character": _width(before[before.rfind("\n") + 1 :])}
+        self._at = {"line": before.count("\n"), "character": units(before[before.rfind("\n") + 1 :], "utf-16")}
         item = {"uri": self._uri, "languageId": "python", "version": 0, "text": before + after}
-        editor.tell("textDocument/didOpen", {"textDocument": item})
+        editor.tell(types.TEXT_DOCUMENT_DID_OPEN, {"textDocument": item})
 
     def type(self, new: str) -> None:
         """One change at the cursor."""
         self._version += 1
         change = {"range": {"start": self._at, "end": self._at}, "text": new}
         named = {"uri": self._uri, "version": self._version}
-        self._editor.tell("textDocument/didChange", {"textDocument": named, "contentChanges": [change]})
+        self._editor.tell(types.TEXT_DOCUMENT_DID_CHANGE, {"textDocument": named, "contentChanges": [change]})
         _, line_break, rest = new.rpartition("\n")
         column = 0 if line_break else self._at["character"]
-        self._at = {"line": self._at["line"] + len(line_break), "character": column + _width(rest)}
+        self._at = {"line": self._at["line"] + len(line_break), "character": column + units(rest, "utf-16")}
 
     async def ask(self, seconds: float, invoked: bool = False) -> list[Any] | None:
         """Suggestions at the cursor; None when none came within `seconds`, and the question was taken back."""
+        kind = types.InlineCompletionTriggerKind.Invoked if invoked else types.InlineCompletionTriggerKind.Automatic
         params = {
-            "context": {"triggerKind": INVOKED if invoked else AUTOMATIC},
+            "context": {"triggerKind": kind},
             "textDocument": {"uri": self._uri},
             "position": self._at,
         }
         try:
-            answer = await self._editor.ask("textDocument/inlineCompletion", params, seconds)
+            answer = await self._editor.ask(types.TEXT_DOCUMENT_INLINE_COMPLETION, params, seconds)
         except TimeoutError:
             return None
         return list((answer["items"] if isinstance(answer, dict) else answer) or [])
-
-
-def _width(line: str) -> int:
-    """Of a piece of a line, in the protocol's units: those of UTF-16."""
-    return len(line.encode("utf-16-le")) // 2
 
 
 def report(keys: list[Key], about: dict[str, Any], args: argparse.Namespace) -> None:

@@ -15,7 +15,7 @@ from engine.errors import CancelledError, RemaskError
 from engine.types import CompleteAnswer, CompleteRequest
 from grammars import Source
 from lsp_server import secrets
-from lsp_server.documents import Document, Snapshot
+from lsp_server.documents import Document, Snapshot, unix
 from lsp_server.fitting import fit, normal
 from lsp_server.settings import CompletionSettings
 from lsp_server.shown import Shown
@@ -230,11 +230,6 @@ def completion_request(
         multiline=MULTILINE[settings.multiline],
         deadline=time.monotonic() + seconds,
     )
-
-
-def unix(text: str) -> str:
-    """Text with line feeds only, as the model reads it; to look for one character in a whole file takes no time."""
-    return text.replace("\r\n", "\n") if "\r" in text else text
 
 
 def utf8(text: str) -> str:

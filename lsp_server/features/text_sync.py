@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from lsprotocol import types
 
+from lsp_server.documents import unix
 from lsp_server.features.completion import in_popup
 from lsp_server.features.handling import notification
-from lsp_server.suggest import unix
 
 if TYPE_CHECKING:
     from lsp_server.server import Server
