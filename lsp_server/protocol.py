@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from concurrent.futures import Future
 from typing import Any
 
 from lsprotocol import types
@@ -18,6 +20,8 @@ class Protocol(LanguageServerProtocol):
     Its text documents split lines at form feeds and other characters that editors do not count, so positions after one
     are wrong; ours take the changes at once, in the order in which they came.
     """
+
+    _leaving: Future[Any] | None = None  # the answer to a `shutdown`
 
     @property
     def was_shut_down(self) -> bool:
@@ -60,3 +64,14 @@ class Protocol(LanguageServerProtocol):
                 self._send_response(request, error=types.ResponseError(code, "the server was shut down"))
             return
         super().handle_message(message)
+        if getattr(message, "method", None) == types.SHUTDOWN:
+            self._leaving = self._request_futures.get(message.id)
+
+    async def ready(self) -> None:
+        """Until the next message may be handled: what the last one asked for has begun, a `shutdown` is answered.
+
+        An `exit` right behind it would else end the server with what it still has to save.
+        """
+        await asyncio.sleep(0)
+        if self._leaving is not None:
+            await asyncio.wait([asyncio.wrap_future(self._leaving)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from typing import Any, cast
+from typing import Any
 
 from lsprotocol import types
 from pygls.exceptions import JsonRpcException, PyglsError
@@ -14,7 +14,7 @@ from pygls.protocol import default_converter
 
 from engine.cli.main import package_version
 from engine.service.process import take_short_turns
-from lsp_server import log
+from lsp_server import log, stdio
 from lsp_server.protocol import Protocol
 from lsp_server.session import Session
 
@@ -25,6 +25,7 @@ class Server(LanguageServer):
     """A pygls server that never shows an error box for what a log line can say."""
 
     session: Session
+    protocol: Protocol
 
     def __init__(self) -> None:
         super().__init__(
@@ -84,8 +85,8 @@ def serve(log_file: str | None, log_level: str) -> int:
     server.session.command_line = {"log": {"level": log_level}}
     log.logger.addHandler(log.ToEditor(server.window_log_message))
     stdout, sys.stdout = sys.stdout.buffer, sys.stderr  # a stray print must not break the protocol
-    server.start_io(sys.stdin.buffer, stdout)
+    stdio.run(server, sys.stdin.buffer, stdout)
     server.session.counters.flush()
-    # The thread that reads standard input may still wait for a client that keeps it open: leave without it.
+    # A thread that reads standard input may still wait for a client that keeps it open: leave without it.
     logging.shutdown()
-    os._exit(0 if cast(Protocol, server.protocol).was_shut_down else 1)
+    os._exit(0 if server.protocol.was_shut_down else 1)
