@@ -134,7 +134,7 @@ def opinion(prediction: Prediction, row: int, match: Match, follow: Tokens, allo
         best = float(prediction.logits[row, allowed].max()) - base
         return Opinion(-best, best - float(prediction.logits[row, said]) + base)
     best, own = float(prediction.top_logprobs[row, 0]), prediction.logprob(row, said)
-    if said == prediction.end or np.isin(said, follow):
+    if said == prediction.end or said in follow:
         own = ending(prediction, row, follow)
         best = max(best, own)
     return Opinion(-best, best - own)
@@ -259,7 +259,7 @@ class Writing:
         match = self.task.recall(left)
         allowed = self.vocabulary.spelling(heal) if heal and match.chances else None
         if allowed is not None:
-            match = match.among(set(allowed.tolist()))
+            match = match.among(allowed)
         return (
             Mixture.of(match, opinion(prediction, row, match, self.task.follow, allowed))
             if match.chances

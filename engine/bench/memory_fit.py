@@ -154,7 +154,7 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
         logprob, allowed = prediction.logprob(i, token), None
         if heal:
             allowed = np.union1d(e.vocabulary.spelling(heal), [token])
-            match = match.among(set(allowed.tolist()))
+            match = match.among(allowed)
             logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
             heal = heal[len(e.vocabulary.bytes[token]) :]
         elif token == end:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+import numpy.typing as npt
+
 from engine.memory.proposal import IN_WORKSPACE, Proposal, behind_match
 
 
@@ -25,8 +28,8 @@ class Match:
     chances: dict[int, float] = field(default_factory=dict)
     ahead: list[int] = field(default_factory=list)
 
-    def among(self, allowed: set[int]) -> Match:
-        """This match with nothing but `allowed` tokens."""
+    def among(self, allowed: npt.NDArray[np.int64]) -> Match:
+        """This match with nothing but `allowed` tokens: thousands often, and here a few."""
         kept = {t: p for t, p in self.chances.items() if t in allowed}
         if not kept:
             return Match()
