@@ -41,8 +41,8 @@ def run(server: Server, stdin: BinaryIO, stdout: BinaryIO) -> None:
 
 
 async def _serve(server: Server, stdin: BinaryIO, stdout: BinaryIO) -> None:
-    stream = await open_stream(stdin, stdout)
-    reader = Reader(stream, server.protocol.ready) if stream else StdinAsyncReader(stdin, server.thread_pool)
+    source = await open_stream(stdin, stdout) or StdinAsyncReader(stdin, server.thread_pool)
+    reader = Reader(source, server.protocol.ready)
     await run_async(threading.Event(), reader, server.protocol, error_handler=server.report_server_error)
 
 
@@ -58,18 +58,18 @@ async def open_stream(stdin: BinaryIO, stdout: BinaryIO) -> asyncio.StreamReader
 
 
 class Reader:
-    """What pygls reads messages from: a stream that ends where its client was killed, or left in the middle of one."""
+    """What pygls reads messages from: an input that ends where its client was killed, or left in the middle of one."""
 
-    def __init__(self, stream: asyncio.StreamReader, ready: Callable[[], Awaitable[None]]) -> None:
+    def __init__(self, source: asyncio.StreamReader | StdinAsyncReader, ready: Callable[[], Awaitable[None]]) -> None:
         """`ready` returns once the next message may be handled."""
-        self._stream = stream
+        self._source = source
         self._ready = ready
 
     async def readline(self) -> bytes:
         """A line, its end included; b"" at the end of the input."""
         while True:
             try:
-                return await self._stream.readline()
+                return await self._source.readline()
             except ValueError:  # longer than a header: what is left of it is none either
                 continue
             except OSError:
@@ -79,7 +79,7 @@ class Reader:
         """`n` bytes, or as many as there are."""
         await self._ready()
         try:
-            return await self._stream.readexactly(n)
+            return await self._source.readexactly(n)
         except asyncio.IncompleteReadError as cut:
             return cut.partial
         except OSError:

@@ -50,7 +50,7 @@ def test_a_key_that_agrees_goes_on_where_the_overtaken_request_was(engine: Engin
     text = whole.items[0].text
     key = CompleteRequest(PREFIX + text[0], SUFFIX, "python")
     anew = engine.run_complete(key)
-    assert anew.steps >= 4, "too short a completion to see anything"
+    assert anew.steps > 4, "too short a completion to see anything"
     cancel, traces = CancelToken(), []
 
     def overtake(trace: object) -> None:
@@ -62,4 +62,4 @@ def test_a_key_that_agrees_goes_on_where_the_overtaken_request_was(engine: Engin
         engine.run_complete(CompleteRequest(PREFIX, SUFFIX, "python"), cancel, overtake)
     again = engine.run_complete(key)
     assert [item.text for item in again.items] == [item.text for item in anew.items]
-    assert again.steps <= anew.steps - 2
+    assert again.steps <= anew.steps // 2

@@ -26,7 +26,7 @@ INITIALIZE = frame("initialize", {"processId": None, "rootUri": None, "capabilit
 GOODBYE = frame("shutdown", id=2) + frame("exit")
 
 
-def answers(output: IO[bytes], id: int) -> dict[str, Any]:
+def answer(output: IO[bytes], id: int) -> dict[str, Any]:
     """The answer to request `id`; what comes before it is passed over."""
     while True:
         length = 0
@@ -59,14 +59,14 @@ def test_a_session_over_pipes_and_sockets(kind: str) -> None:
     with server:
         to.write(INITIALIZE + frame("initialized", {}))
         to.flush()
-        assert answers(of, 1)["result"]["serverInfo"]["name"] == "remask"
+        assert answer(of, 1)["result"]["serverInfo"]["name"] == "remask"
         # Longer than what is read ahead, and in a line that is no header.
         to.write(b"x" * 3_000_000 + b"\r\n" + frame("unknown", {"of": "y" * 3_000_000}, 3))
         to.flush()
-        assert "error" in answers(of, 3)
+        assert "error" in answer(of, 3)
         to.write(GOODBYE)
         to.flush()
-        assert answers(of, 2)["result"] is None
+        assert answer(of, 2)["result"] is None
         assert server.wait(30) == 0
     to.close()
     of.close()
