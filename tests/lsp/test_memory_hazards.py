@@ -44,12 +44,17 @@ def beginning(name: str) -> str:
     )
 
 
+def ending(name: str) -> str:
+    """What follows agrees, too: with the rest alone, which of the two says more hangs on the processor's rounding."""
+    return f"\n    shelf.sealed_{name} = warehouse.region\n    return shelf\n"
+
+
 def code(name: str) -> str:
-    return f"{beginning(name)}canary_{name}_sings(warehouse.region, 42)\n"
+    return f"{beginning(name)}canary_{name}_sings(warehouse.region, 42){ending(name)}"
 
 
 def asking(name: str) -> str:
-    return f"{beginning(name)}<|>\n"
+    return f"{beginning(name)}<|>{ending(name)}"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
