@@ -1,4 +1,4 @@
-"""`remask model`: build the corpus, train, evaluate, export. One subcommand a module, imported only when asked for."""
+"""`remask model`: from a corpus to weights to ship. One subcommand a module, imported only when asked for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ SUBCOMMANDS = {
     "corpus": ("engine.cli.model_corpus", "fetch, filter and tokenise the training corpus"),
     "eval": ("engine.model.evaluation.command", "evaluate a model on packages that training never saw"),
     "export": ("engine.model.export_command", "turn a training run's checkpoint into a model folder"),
+    "interpolate": ("engine.cli.model_interpolate", "weights between those a run began and ended with"),
     "train": ("engine.cli.model_train", "train the denoiser, or go on where a run stopped"),
 }
 

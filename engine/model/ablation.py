@@ -32,7 +32,7 @@ from engine.model.run_folder import RunFolder
 from engine.model.samples import Sampler
 from engine.model.totals import Totals
 from engine.model.trainer import Trainer
-from engine.model.training import dev_batches
+from engine.model.training import needed_dev_batches
 from engine.vocabulary import Vocabulary
 
 
@@ -72,9 +72,7 @@ def ablate(args: argparse.Namespace) -> int:
     checkpoint = Checkpoint(args.start)
     vocabulary = Vocabulary(checkpoint.tokenizer_file)
     sampler = Sampler(shards.read(args.corpus), vocabulary, checkpoint.config.reserved, args.seed)
-    dev = dev_batches(args.corpus, vocabulary, checkpoint, args.held_out)
-    if not dev:
-        raise BadRequestError(f"{args.corpus} has no held-out shards: build them with `remask model corpus`")
+    dev = needed_dev_batches(args.corpus, vocabulary, checkpoint, args.held_out)
     rows: dict[str, Measured] = {}
     for variant in (Variant(BEFORE), *VARIANTS):
         if args.only and variant.name not in (BEFORE, *args.only):

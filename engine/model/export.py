@@ -41,14 +41,19 @@ def find_checkpoint(run: Path) -> Checkpoint:
     raise ModelError(f"no checkpoint with a config.json in {places}: train first, `remask model train {run}`")
 
 
+def refuse_taken(out: Path) -> None:
+    """`BadRequestError` where a folder to be made would meet what is there."""
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise BadRequestError(f"{out} exists and is not an empty folder: name a new one")
+
+
 def export(checkpoint: Checkpoint, out: Path) -> dict[str, int]:
     """Write the model folder `out` and return its files' sizes in bytes.
 
     The folder appears in one step, so that an interrupt or a full disk leaves no half of a model. Raises
     `BadRequestError` when `out` is taken or cannot be written, `ModelError` when the model is too large to be shipped.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
-        raise BadRequestError(f"{out} exists and is not an empty folder: name a new one")
+    refuse_taken(out)
     building = out.with_name(f".{out.name}.building")
     shutil.rmtree(building, ignore_errors=True)
     try:

@@ -169,6 +169,13 @@ def dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint, nu
     return [made[j] for j in range(number or DEV_BATCHES)]
 
 
+def needed_dev_batches(corpus: Path, vocabulary: Vocabulary, checkpoint: Checkpoint, number: int) -> list[Batch]:
+    """`dev_batches`; `BadRequestError` where there are none."""
+    if not (found := dev_batches(corpus, vocabulary, checkpoint, number)):
+        raise BadRequestError(f"{corpus} has no held-out shards: build them with `remask model corpus`")
+    return found
+
+
 def _loop(
     args: argparse.Namespace, trainer: Trainer, source: Iterator[Batch], dev: list[Batch], rate: float, stop: Interrupts
 ) -> int:
