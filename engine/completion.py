@@ -33,6 +33,7 @@ from engine.overtaken import Overtaken
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Opening, Sampler, Task, Trace
 from engine.scoring import Readings, Scorer, suffix_scores
+from engine.stopwatch import Stopwatch
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
 from engine.vocabulary import Vocabulary
@@ -50,28 +51,6 @@ LINES = 4  # line breaks after which a draft that should end inside a line is gi
 
 
 @dataclass(slots=True)
-class Stopwatch:
-    """Milliseconds by phase."""
-
-    spent: dict[str, float] = field(default_factory=dict)
-    _last: float = field(default_factory=time.perf_counter)
-
-    def lap(self, phase: str, minus: float = 0.0) -> None:
-        """Book the time since the last lap, less what another phase already has."""
-        now = time.perf_counter()
-        self.spent[phase] = self.spent.get(phase, 0.0) + (now - self._last) * 1e3 - minus
-        self._last = now
-
-    def add(self, phase: str, milliseconds: float) -> None:
-        """Book time measured elsewhere."""
-        self.spent[phase] = self.spent.get(phase, 0.0) + milliseconds
-
-    def report(self) -> dict[str, float]:
-        """All phases and their total."""
-        return {k: round(v, 3) for k, v in self.spent.items()} | {"total": round(sum(self.spent.values()), 3)}
-
-
-@dataclass(slots=True)
 class Completer:
     """What completion needs, and `run`."""
 
@@ -86,7 +65,7 @@ class Completer:
 
     def run(self, request: CompleteRequest, cancel: CancelToken, observe: Observer | None = None) -> CompleteAnswer:
         """Answer a request; raises `CancelledError`. At the deadline: what held up by then."""
-        clock = Stopwatch()
+        clock = Stopwatch(self.denoise.denoiser)
         before = self.parser.parse(request.language, request.prefix + request.suffix)
         cursor = len(request.prefix)
         block = before.invites_block(cursor) if request.multiline is None else request.multiline

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import numpy as np
 import onnxruntime as ort
@@ -55,6 +55,7 @@ class Denoiser:
         self.lanes = lanes
         self.recordings: Recordings | None = None
         self.no_graphs = "" if graphs else "not wanted"  # why a GPU records nothing
+        self.shapes: dict[str, tuple[int, ...]] = {}  # of the outputs that are read, for one row
         self.share: Callable[[Rows], Prediction] | None = None  # where `forward` goes to be shared with other requests
         self.passes = 0
         self.seconds = 0.0  # in passes
@@ -108,7 +109,7 @@ class Denoiser:
 
     def _rehearse(self) -> None:
         """Record passes from now on; `ModelError` where recorded ones do not say what plain ones do."""
-        self.recordings = Recordings(self._shapes())
+        self.recordings = Recordings(self.shapes)
         caches = [self._empty(1), self._empty(1)]
         for cache in caches:
             cache.reserve(self.capacity)
@@ -124,7 +125,9 @@ class Denoiser:
     def _open(self, device: Device, lanes: int, cuda: dict[str, str] | None = None) -> ort.InferenceSession:
         model, weights = variants.build(self.checkpoint, self.precision, self.capacity, self._activations, lanes)
         self.checkpoint.release()
-        self._results = RESULTS + (("entropy",) if self.precision == "fp16" else ())
+        results = RESULTS + (("entropy",) if self.precision == "fp16" else ())
+        self.shapes = {name: (TOP,) if name.startswith("top") else () for name in results}
+        self.shapes["logits"] = (self.config.vocab,)
         options = ort.SessionOptions()
         options.intra_op_num_threads = device.threads
         options.log_severity_level = 3
@@ -165,8 +168,10 @@ class Denoiser:
 
     def _alone(self, share: Rows) -> Prediction:
         mask = self._mask(share)
-        with self._going_on([share.cache]):
+        try:
             return self._pass(share, mask)
+        except Exception as failure:
+            self._failed([share.cache], failure)
 
     def _pass(self, share: Rows, mask: Floats) -> Prediction:
         """A pass for one sequence, replayed where it is recorded; raises what the runtime does."""
@@ -200,8 +205,10 @@ class Denoiser:
         binding.bind_cpu_input("lengths", lengths)
         ids, positions = (np.concatenate([lane[i] for lane in lanes], axis=1) for i in (1, 2))
         rows = np.concatenate([start + lane.rows for start, lane in zip(starts, lanes, strict=False)])
-        with self._going_on([share.cache for share in shares]):
+        try:
             whole = self._run(self._together.session, binding, ids, positions, rows)
+        except Exception as failure:
+            self._failed([share.cache for share in shares], failure)
         ends = np.cumsum([len(lane.rows) for lane in lanes])
         parts = {id(lane.cache): whole.part(end - len(lane.rows), end) for end, lane in zip(ends, lanes, strict=True)}
         return [parts[id(share.cache)] for share in shares]
@@ -233,21 +240,17 @@ class Denoiser:
         self.passes += 1
         return Prediction(self.config.reserved.end, outputs, logits)
 
-    @contextmanager
-    def _going_on(self, caches: Sequence[Cache]) -> Iterator[None]:
-        """Around a pass: what is left to run on when it fails, and what is told then."""
-        try:
-            yield
-        except Exception as failure:
-            for cache in caches:
-                cache.tokens = [[] for _ in cache.tokens]
-            if self.device.name != "cuda":
-                raise ModelError(f"ONNX Runtime failed in a pass: {first_line(failure)}") from failure
-            if self.recordings is not None:  # they take memory and set conditions: perhaps it is they that failed
-                self._stop_recording(first_line(failure))
-                raise ModelError(f"{self.no_graphs}. Remask goes on without CUDA graphs: ask again") from failure
-            self._fall_back(f"CUDA failed in a pass: {first_line(failure)}")
-            raise ModelError(f"{self.device.reason}. Remask goes on on the processor: ask again") from failure
+    def _failed(self, caches: Sequence[Cache], failure: Exception) -> NoReturn:
+        """After a pass that failed: make sure of what is left to run on, and say so as a `ModelError`."""
+        for cache in caches:
+            cache.tokens = [[] for _ in cache.tokens]
+        if self.device.name != "cuda":
+            raise ModelError(f"ONNX Runtime failed in a pass: {first_line(failure)}") from failure
+        if self.recordings is not None:  # they take memory and set conditions: perhaps it is they that failed
+            self._stop_recording(first_line(failure))
+            raise ModelError(f"{self.no_graphs}. Remask goes on without CUDA graphs: ask again") from failure
+        self._fall_back(f"CUDA failed in a pass: {first_line(failure)}")
+        raise ModelError(f"{self.device.reason}. Remask goes on on the processor: ask again") from failure
 
     def _stop_recording(self, reason: str) -> None:
         """Go on on the GPU with plain passes, or on the processor where that fails, too."""
@@ -261,7 +264,7 @@ class Denoiser:
     def _bind_outputs(self, binding: ort.IOBinding, rows: int) -> tuple[dict[str, Array], Callable[[], Floats]]:
         """Room for what the pass gives: asking the binding for its outputs would wrap every key and value anew."""
         outputs: dict[str, Array] = {}
-        for name, shape in self._shapes().items():
+        for name, shape in self.shapes.items():
             if name != "logits":
                 outputs[name] = np.empty((rows, *shape), np.int64 if name == "top_ids" else np.float32)
                 binding.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(outputs[name]))
@@ -273,11 +276,6 @@ class Denoiser:
         value = ort.OrtValue.ortvalue_from_shape_and_type(shape, np.float32, self.device.name, 0)
         binding.bind_ortvalue_output("logits", value)
         return outputs, value.numpy
-
-    def _shapes(self) -> dict[str, tuple[int, ...]]:
-        """The outputs that are read, and their shapes for one row."""
-        few: dict[str, tuple[int, ...]] = {n: (TOP,) if n.startswith("top") else () for n in self._results}
-        return few | {"logits": (self.config.vocab,)}
 
     def causal(self, cache: Cache, ids: Sequence[int], start: int, rows: Sequence[int]) -> Prediction:
         """One sequence's tokens `ids` at positions `start`…, each seeing itself and what is before it."""

@@ -84,7 +84,8 @@ def following_tokens(vocabulary: Vocabulary, suffix: str, line: bool) -> npt.NDA
 
 def repeats(text: str, suffix: str) -> bool:
     """Whether a draft has begun to write the suffix again, far enough that it will not be chance."""
-    if len(text) < REPEATED or text[-1].isspace():
+    # Whatever it has repeated, its last characters are among the suffix's first.
+    if len(text) < REPEATED or text[-1].isspace() or text[-REPEATED:] not in suffix[: 4 * REPEATED]:
         return False
     start = max(0, len(text) - 4 * REPEATED)
     tails = (text[i:] for i in range(start, len(text) - REPEATED + 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cached_property
 
@@ -63,6 +64,14 @@ class Prediction:
         logits = self.logits[row, tokens]
         top = float(logits.max())
         return top + float(np.log(np.exp(logits - top).sum()))
+
+    def logprob_among(self, row: int, tokens: Array) -> float:
+        """The log-probability of any of some tokens; minus infinity where they have none."""
+        if len(tokens) == 1:
+            return self.logprob(row, int(tokens[0]))
+        # No maximum is taken out: behind a pass nothing is in the processor's caches, and every ufunc is one more wait.
+        chance = float(np.exp(self.logits[row, tokens] - self.base[row]).sum())
+        return math.log(chance) if chance else -math.inf
 
     def logprob(self, row: int, token: int) -> float:
         """The log-probability of one token at one row."""

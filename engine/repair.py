@@ -16,13 +16,13 @@ import grammars
 from engine.alike import changed_span
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
-from engine.completion import Stopwatch
 from engine.denoiser import Denoiser
 from engine.differences import applied, edits_between
 from engine.repair_drafts import Drafter
 from engine.repair_rank import RANKED, Ranker
 from engine.repair_search import LEAST, WORK, Fix, Search, deadline_check
 from engine.sampler import Observer
+from engine.stopwatch import Stopwatch
 from engine.types import Edit, Repair, RepairAnswer, RepairRequest
 from engine.verify import Parser
 from engine.vocabulary import Vocabulary
@@ -65,7 +65,7 @@ class Repairer:
 
     def run(self, request: RepairRequest, cancel: CancelToken, observe: Observer | None = None) -> RepairAnswer:
         """Answer a request; raises `CancelledError`. At the deadline: the errors mended by then."""
-        clock = Stopwatch()
+        clock = Stopwatch(self.denoiser)
         current = source = self.parser.parse(request.language, request.text)
         clock.lap("regions")
         if not source.broken:

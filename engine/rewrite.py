@@ -16,12 +16,13 @@ import numpy as np
 import grammars
 from engine.caches import CachePool
 from engine.cancellation import CancelToken
-from engine.completion import Completer, Stopwatch, out_of_time
+from engine.completion import Completer, out_of_time
 from engine.denoise import DenoiseSampler
 from engine.ends import with_line_breaks_of
 from engine.errors import BadRequestError
 from engine.sampler import Observer, Task, Writing
 from engine.scoring import Scorer
+from engine.stopwatch import Stopwatch
 from engine.types import CompleteRequest, Edit, RewriteAnswer, RewriteRequest
 from engine.verify import Parser
 from engine.vocabulary import Vocabulary
@@ -61,7 +62,7 @@ class Rewriter:
 
         The blanks around the selection stay. No edit when nothing else held up before the deadline.
         """
-        clock = Stopwatch()
+        clock = Stopwatch(self.denoise.denoiser)
         before = self.parser.parse(request.language, request.text)
         text, start, end = before.text, *_trimmed(request)
         old = self.vocabulary.encode(text[start:end])

@@ -22,7 +22,7 @@ from engine.denoiser import Denoiser
 from engine.graph import TOP
 from engine.kv_cache import Cache
 from engine.memory.match import Match
-from engine.memory.mixture import Mixture, Opinion
+from engine.memory.mixture import UNMIXED, Mixture, Opinion
 from engine.memory.proposal import Proposal
 from engine.prediction import Prediction
 from engine.vocabulary import Vocabulary
@@ -145,7 +145,7 @@ def ending(prediction: Prediction, row: int, follow: Tokens) -> float:
     logprob = float(prediction.end_logprobs[row])
     if not follow.size:
         return logprob
-    return float(np.logaddexp(logprob, prediction.base_among(row, follow) - float(prediction.base[row])))
+    return float(np.logaddexp(logprob, prediction.logprob_among(row, follow)))
 
 
 class Writing:
@@ -212,7 +212,12 @@ class Writing:
         return self.task.deadline is not None and time.monotonic() >= self.task.deadline
 
     def forward(
-        self, ids: list[int], positions: list[int], slots: list[int], sees: npt.NDArray[np.bool_], first: int = 0
+        self,
+        ids: list[int],
+        positions: list[int] | Tokens,
+        slots: list[int] | Tokens,
+        sees: npt.NDArray[np.bool_],
+        first: int = 0,
     ) -> Prediction:
         """One counted step over T rows; predictions for those from `first` on: the head is a fifth of a row's cost."""
         self.steps += 1
@@ -255,33 +260,30 @@ class Writing:
     def _mixture(self, prediction: Prediction, row: int, left: list[int] | None, heal: bytes = b"") -> Mixture:
         """The memory's part, where it has one: all that stands left of the position is known (window included)."""
         if self.task.recall is None or left is None:
-            return Mixture()
+            return UNMIXED
         match = self.task.recall(left)
         allowed = self.vocabulary.spelling(heal) if heal and match.chances else None
         if allowed is not None:
             match = match.among(allowed)
         return (
-            Mixture.of(match, opinion(prediction, row, match, self.task.follow, allowed))
-            if match.chances
-            else Mixture()
+            Mixture.of(match, opinion(prediction, row, match, self.task.follow, allowed)) if match.chances else UNMIXED
         )
 
     def _ranked(self, prediction: Prediction, row: int, mixture: Mixture, heal: bytes) -> list[tuple[int, float]]:
         """The likeliest tokens that agree with `heal`, and their log-probabilities under the mixture, best first."""
-        ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])
+        remembered = mixture.match.chances
+        if not heal and not remembered:
+            return list(zip(prediction.top_ids[row].tolist(), prediction.top_logprobs[row].tolist(), strict=True))
         if heal:
             allowed = self.vocabulary.spelling(heal)
-            logits = prediction.logits[row, allowed]
             base = prediction.base_among(row, allowed)
-            ids = allowed[best_first(logits, TOP)].tolist()
-        remembered = [*mixture.match.chances]
+            ids = allowed[best_first(prediction.logits[row, allowed], TOP)].tolist()
+        else:
+            ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])
         if not remembered:
-            return [(t, float(prediction.logits[row, t]) - base) for t in ids] if heal else self._top(prediction, row)
+            return [(t, float(prediction.logits[row, t]) - base) for t in ids]
         scores = {t: mixture.logprob(float(prediction.logits[row, t]) - base, t) for t in [*ids, *remembered]}
         return sorted(scores.items(), key=lambda item: -item[1])
-
-    def _top(self, prediction: Prediction, row: int) -> list[tuple[int, float]]:
-        return list(zip(prediction.top_ids[row].tolist(), prediction.top_logprobs[row].tolist(), strict=True))
 
     def _pick(
         self, prediction: Prediction, row: int, mixture: Mixture, ranked: list[tuple[int, float]], barred: bool
@@ -293,7 +295,7 @@ class Writing:
     def _follow_logprob(self, prediction: Prediction, row: int, mixture: Mixture) -> float:
         if not self.task.follow.size:
             return -math.inf
-        logprob = prediction.base_among(row, self.task.follow) - float(prediction.base[row])
+        logprob = prediction.logprob_among(row, self.task.follow)
         return mixture.logprob(logprob, *self.task.follow.tolist()) if mixture.part else logprob
 
     def write(self, choice: Choice) -> bool:

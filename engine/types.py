@@ -98,8 +98,8 @@ class RewriteRequest:
 class CompleteAnswer:
     """Suggestions, best first, and what they cost.
 
-    `timings_ms` has `window`, `prefill`, `denoise`, `verify` and `total`; `prompt_tokens` is the context's length and
-    `cached_tokens` the part of it whose keys and values were already there.
+    `timings_ms` has `window`, `prefill`, `denoise`, `verify` and `total`, and of that the `passes` of ONNX Runtime;
+    `prompt_tokens` is the context's length and `cached_tokens` the part of it whose keys and values were already there.
     """
 
     items: list[Completion]
@@ -112,8 +112,9 @@ class CompleteAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RepairAnswer:
-    """A repair and what it cost. `timings_ms` has `regions`, `candidates`, `rank`, `denoise`, `verify` and `total`.
+    """A repair and what it cost.
 
+    `timings_ms` has `regions`, `candidates`, `rank`, `denoise`, `verify` and `total`, and of that the `passes`.
     `alternatives` are other repairs of the same text, next best first; `denoised` tells whether the denoiser wrote any
     of the text.
     """
@@ -127,7 +128,10 @@ class RepairAnswer:
 
 @dataclass(frozen=True, slots=True)
 class RewriteAnswer:
-    """Another text for a selection, None when nothing else held up. `timings_ms` has `window`, `denoise`, `rank`."""
+    """Another text for a selection, None when nothing else held up.
+
+    `timings_ms` has `window`, `denoise`, `rank` and `total`, and of that the `passes`.
+    """
 
     edit: Edit | None
     steps: int = 0

@@ -152,17 +152,18 @@ class VerifiedSampler:
         start, n = w.committed, len(known) + len(drafts)
         total = n + masks * len(places)
         ids = known + drafts + [self.denoiser.config.reserved.mask] * (total - n)
-        slots = np.arange(start, start + total)
-        positions = slots.copy()
-        sees = slots[None, :] <= slots[:, None]
-        sees = np.concatenate([np.ones((total, start), dtype=bool), sees], axis=1)
+        every = np.arange(start + total)
+        slots = positions = every[start:]
+        sees = every <= slots[:, None]
+        if places:
+            positions = slots.copy()
         for group, place in enumerate(places):
             rows = slice(n + masks * group, n + masks * (group + 1))
             after = len(known) + place
             positions[rows] = np.arange(start + after, start + after + masks)
             sees[rows, start + after :] = False
             sees[rows, start + rows.start : start + rows.stop] = True  # noise sees noise, in both directions
-        return w.forward(ids, positions.tolist(), slots.tolist(), sees, len(known) - 1)
+        return w.forward(ids, positions, slots, sees, len(known) - 1)
 
     def _accept(self, w: Writing, prediction: Prediction, drafts: list[int]) -> tuple[bool, int]:
         """Write the tokens this pass is sure of: agreed drafts and one more. (finished, agreed drafts)."""

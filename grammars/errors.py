@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import tree_sitter
@@ -44,8 +44,6 @@ def error_nodes(tree: tree_sitter.Tree) -> Iterator[tuple[int, int, bool, str, i
             depth -= parent.is_error
 
 
-def error_bytes(tree: tree_sitter.Tree) -> int:
-    """The size of the union of ERROR nodes; MISSING nodes, which span nothing, count 1 each."""
-    return sum(
-        1 if missing else max(end - start, 1) for start, end, missing, _, depth in error_nodes(tree) if not depth
-    )
+def error_bytes(nodes: Iterable[tuple[int, int, bool, str, int]]) -> int:
+    """The size of the union of the ERROR nodes among `error_nodes`; MISSING ones, which span nothing, count 1 each."""
+    return sum(1 if missing else max(end - start, 1) for start, end, missing, _, depth in nodes if not depth)

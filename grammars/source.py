@@ -119,19 +119,21 @@ class Source:
         return low * STRIDE + len(self.data[self._byte_table[low] : byte].decode("utf-8", "ignore"))
 
     @cached_property
+    def _error_nodes(self) -> list[tuple[int, int, bool, str, int]]:
+        return list(error_nodes(self.tree)) if self.tree.root_node.has_error else []
+
+    @cached_property
     def errors(self) -> tuple[ErrorNode, ...]:
         """Every ERROR and MISSING node, outermost first, in the order of the text."""
-        if not self.tree.root_node.has_error:
-            return ()
         return tuple(
             ErrorNode(self.character(a), self.character(b), missing, expected, depth)
-            for a, b, missing, expected, depth in error_nodes(self.tree)
+            for a, b, missing, expected, depth in self._error_nodes
         )
 
     @cached_property
     def error_bytes(self) -> int:
         """Bytes under ERROR nodes, each counted once; a MISSING node counts 1."""
-        return error_bytes(self.tree) if self.tree.root_node.has_error else 0
+        return error_bytes(self._error_nodes)
 
     @cached_property
     def quiet(self) -> list[tuple[int, int, str]]:

@@ -3,7 +3,8 @@
 A client like an editor's sends every key as an incremental change with a question behind it, so many a second, and
 cancels what it still waits for when the next key comes. Server and engine are processes of their own, started for this.
 What is not the engine's own time (its `timings_ms["total"]`) is the protocol's and the language server's: messages, the
-document and its tree, settings, fitting, packing, the socket.
+document and its tree, settings, fitting, packing, the socket. What is not in ONNX Runtime's passes (`["passes"]`) is
+all overhead: that, and the engine's window, tokens, sampling and parser.
 """
 
 from __future__ import annotations
@@ -33,17 +34,18 @@ from engine.device import choose
 from engine.errors import RemaskError
 from lsp_server.positions import units
 
-ENGINE_TOOK = re.compile(r"suggestions in ([\d.]+) ms")
+ENGINE_TOOK = re.compile(r"suggestions in ([\d.]+) ms, ([\d.]+) of them in passes")
 LOADING = 60.0  # seconds for the first answer
 CAPABILITIES: dict[str, Any] = {"textDocument": {"inlineCompletion": {}}}
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """One key: milliseconds to the answer, those of the engine (None when it was not asked), and what was answered."""
+    """One key: milliseconds to the answer, the engine's, of them those of its passes (None when it was not asked)."""
 
     ms: float
     engine_ms: float | None
+    passes_ms: float | None
     kind: str  # "shown", "empty" or "late"
 
 
@@ -92,8 +94,8 @@ async def simulate(text: str, args: argparse.Namespace, environment: dict[str, s
             document.type(text[at:end])
             found = await document.ask(1.0 / args.speed)
             ms = (time.perf_counter() - began) * 1e3
-            took = editor.took[0] if editor.took else None
-            keys.append(Key(ms, took, "late" if found is None else "shown" if found else "empty"))
+            engine, passes = editor.took[0] if editor.took else (None, None)
+            keys.append(Key(ms, engine, passes, "late" if found is None else "shown" if found else "empty"))
             at, clock = end, max(clock + 1.0 / args.speed, time.perf_counter())
         await editor.ask(types.SHUTDOWN, None)
         editor.tell(types.EXIT, None)
@@ -125,7 +127,7 @@ class _Editor:
         self._to, self._from = server.stdin, server.stdout
         self._waiting: dict[int, asyncio.Future[Any]] = {}
         self._asked = 0
-        self.took: list[float] = []  # milliseconds of the engine's answers, from the server's log
+        self.took: list[tuple[float, float]] = []  # milliseconds of the engine's answers and passes: the server's log
 
     def _send(self, message: dict[str, Any]) -> None:
         body = json.dumps(message | {"jsonrpc": "2.0"}).encode()
@@ -171,7 +173,8 @@ class _Editor:
         elif "id" in message:
             self._send({"id": message["id"], "result": None})  # whatever it asks for, this editor has none
         elif message["method"] == types.WINDOW_LOG_MESSAGE:
-            self.took += [float(ms) for ms in ENGINE_TOOK.findall(message["params"]["message"])]
+            found = ENGINE_TOOK.findall(message["params"]["message"])
+            self.took += [(float(engine), float(passes)) for engine, passes in found]
 
 
 class _Document:
@@ -213,13 +216,18 @@ class _Document:
 def report(keys: list[Key], about: dict[str, Any], args: argparse.Namespace) -> None:
     """A table: all keys, those that the engine was asked for, and what of these was not the engine's."""
     asked = [k for k in keys if k.engine_ms is not None or k.kind == "late"]
-    answered = [(k.ms, k.engine_ms) for k in keys if k.engine_ms is not None and k.kind != "late"]
+    answered = [
+        (k.ms, k.engine_ms, k.passes_ms)
+        for k in keys
+        if k.engine_ms is not None and k.passes_ms is not None and k.kind != "late"
+    ]
     parts = {
         "all keys": [k.ms for k in keys],
         "answered without the engine": [k.ms for k in keys if k not in asked],
         "asked the engine": [k.ms for k in asked],
-        "of those answered, in the engine": [engine for _, engine in answered],
-        "of those answered, outside of it": [ms - engine for ms, engine in answered],
+        "of those answered, in the engine": [engine for _, engine, _ in answered],
+        "of those answered, outside of it": [ms - engine for ms, engine, _ in answered],
+        "of those answered, outside of passes": [ms - passes for ms, _, passes in answered],
     }
     p = speed.percentile
     rows: list[list[Any]] = [[n, len(ms), p(ms, 0.5), p(ms, 0.95), max(ms)] for n, ms in parts.items() if ms]

@@ -187,9 +187,10 @@ class Suggester:
         if t:
             self._session.pacing.took(t.get("total", 0.0) / 1e3)
         logger.debug(
-            "%d suggestions in %.1f ms (%d steps, %d of %d tokens cached)",
+            "%d suggestions in %.1f ms, %.1f of them in passes (%d steps, %d of %d tokens cached)",
             len(answer.items),
             t.get("total", 0.0),
+            t.get("passes", 0.0),
             answer.steps,
             answer.cached_tokens,
             answer.prompt_tokens,

@@ -8,6 +8,7 @@ running, and such an answer is late by as much as was waited for it.
 from __future__ import annotations
 
 import argparse
+import re
 import resource
 import sys
 import time
@@ -17,6 +18,7 @@ from typing import Any
 
 from rich.console import Console
 
+import grammars
 from engine.bench import speed
 from engine.core import Engine
 from engine.errors import BadRequestError
@@ -86,10 +88,15 @@ def beginning(text: str, keys: int) -> int:
 
 
 def rest(text: str, at: int, keys: int) -> tuple[int, str]:
-    """Where to stop at the latest when `keys` are typed from `at` on, and what stands behind the cursor meanwhile."""
+    """Where to stop at the latest when `keys` are typed from `at` on, and what stands behind the cursor meanwhile.
+
+    What is typed is missing from a file that is whole without it: who cuts a docstring in two has no code behind it.
+    """
     stop = min(at + 4 * keys, len(text))
-    line_end = text.find("\n", stop)
-    return stop, text[line_end:] if line_end >= 0 else ""
+    ends = [stop + found.end() - 1 for found in re.finditer(r"[^\n]*\n", text[stop:])]
+    whole = (end for end in ends if not grammars.get("python").parse(text[:at] + text[end:]).broken)
+    end = next(whole, ends[0] if ends else len(text))
+    return stop, text[end:]
 
 
 def key_end(text: str, at: int) -> int:

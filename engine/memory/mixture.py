@@ -67,3 +67,6 @@ class Mixture:
             return logprob
         remembered = sum(self.match.chances.get(t, 0.0) for t in tokens)
         return math.log(max((1.0 - self.part) * math.exp(logprob) + self.part * remembered, 1e-12))
+
+
+UNMIXED = Mixture()  # the denoiser's distribution alone

@@ -33,7 +33,7 @@ class OnProcessor(Recordings):
 @pytest.fixture
 def recording(denoiser):
     """The packaged model as if it recorded its passes."""
-    denoiser.recordings = OnProcessor(denoiser._shapes())
+    denoiser.recordings = OnProcessor(denoiser.shapes)
     yield denoiser
     denoiser.recordings = None
 
@@ -158,7 +158,7 @@ def test_replays_that_say_something_else_are_noticed(tiny, monkeypatch):
 
 
 def test_a_recorded_pass_that_fails_goes_on_without_graphs_on_the_same_device(tiny, monkeypatch):
-    tiny.recordings = OnProcessor(tiny._shapes())
+    tiny.recordings = OnProcessor(tiny.shapes)
     cache = full(tiny)
     cache.tokens[0] = [1, 2]
 

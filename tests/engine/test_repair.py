@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 import grammars
 from engine.bench.repair_cases import bytes_outside, same_tokens, token_edits
 from engine.cancellation import CancelledError, CancelToken
-from engine.completion import Stopwatch
 from engine.core import Engine
 from engine.errors import BadRequestError
 from engine.repair import ALTERNATIVES, Parts, Repairer, _moved, _Work
 from engine.repair_drafts import blamed
+from engine.stopwatch import Stopwatch
 from engine.types import Repair, RepairRequest, RewriteRequest
 from grammars import Fault
 from grammars.damage import KINDS, Damaged, Subject, damage
@@ -203,7 +203,7 @@ def test_a_change_that_the_file_parses_without_is_not_offered(engine: Engine) ->
     source = grammars.get("python").parse(text)
     mended = "def f(a):\n    return (a)\n\n\nx = 2\n\n\ndef g(b):\n    return [b]\n"
     request = RepairRequest(text, "python")
-    work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch())
+    work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch(engine.denoiser))
     needed, _ = engine.repairer._needed(source, source.language.parse(mended), [], work)
     assert needed.text == mended.replace("x = 2", "x = 1")
 
@@ -239,7 +239,7 @@ def test_no_more_alternatives_are_parsed_than_are_offered_and_none_after_the_dea
     monkeypatch.setattr(Language, "parse", lambda language, other: parsed.append(other) or parse(language, other))
     for deadline, wanted in ((None, others[: ALTERNATIVES - 1]), (time.monotonic() - 1, [])):
         request = RepairRequest(text, "python", deadline=deadline)
-        work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch())
+        work = _Work(engine.repairer, request, CancelToken(), None, Stopwatch(engine.denoiser))
         parsed.clear()
         answer = engine.repairer._answer(request, source, mended, others, work)
         assert [a.text for a in answer.alternatives] == parsed == wanted
