@@ -200,7 +200,7 @@ class Completer:
             if not spell[tokens[-1]].strip():
                 return False
             text = self.text(spot.window, tokens)
-            return repeats(text, suffix) or (spot.block and cut_at_dedent(text, spot.indent) != text)
+            return repeats(text, suffix) or spot.cut(text) != text
 
         return over
 
@@ -220,9 +220,18 @@ class Completer:
             chosen = self._settled(spot, [end for end in wider if end.tokens > len(draft.tokens)])
             if chosen is not None:
                 draft = longer
-        if chosen is None:
-            chosen = next((e for e in choices[:NEAR] if e.text.strip() and spot.verifier.holds(e.text)), None)
         clock.lap("verify")
+        if chosen is None and not out_of_time(task) and (wide := self._opened(spot, draft)) is not None:
+            longer = self._sample(cache, self._with_block(wide, task, draft), clock)
+            steps += longer.steps
+            found = self._ends(wide, longer, False)
+            chosen = self._settled(wide, found) or wide.first_holding(found)
+            clock.lap("verify")
+            if chosen is not None:
+                draft, spot = longer, wide
+        if chosen is None:
+            chosen = spot.first_holding(choices)
+            clock.lap("verify")
         if chosen is None and choices and choices[0].text.strip():
             chosen, draft = self._mended(spot, cache, task, draft, choices, clock)
             steps += draft.steps
@@ -234,7 +243,7 @@ class Completer:
         """The ends of a draft, likeliest first."""
         texts = [self.text(spot.window, draft.tokens[:n]) for n in range(len(draft.tokens) + 1)]
         spelled = self._spelled(spot.window, draft.tokens)
-        found = ends(draft, texts, spelled, spot.request.suffix, line, spot.indent if spot.block else 0)
+        found = ends(draft, texts, spelled, spot.request.suffix, cut_at_line if line else spot.cut)
         if spot.block and not draft.ended and found and found[0].score < UNLIKELY:
             # Out of room, and no end in sight: whole lines are of more use than half a statement.
             found.sort(key=lambda end: (not texts[-1].startswith(end.text + "\n"), -end.tokens))
@@ -296,14 +305,27 @@ class Completer:
             stop, least = self._stop(spot, lines=LINES), 0
         if len(known) >= task.max_tokens:
             return None
-        size = len(task.ids)
+        return replace(behind_draft(task, known), least=least, stop=stop)
 
-        def again(sequence: list[int]) -> Proposal:
-            if left := behind(known, sequence[size:]):
-                return as_sure(left, 1.0)
-            return task.propose(sequence) if task.propose is not None else NOTHING
+    def _opened(self, spot: Spot, draft: Draft) -> Spot | None:
+        """The place as one of several lines, where one was asked for, might be more, and opens a block; else None."""
+        request = spot.request
+        if spot.block or request.multiline is not None or draft.ended or len(draft.tokens) >= request.max_tokens:
+            return None
+        typed = request.prefix[request.prefix.rfind("\n") + 1 :]
+        line = typed + cut_at_line(self.text(spot.window, draft.tokens))
+        before = spot.verifier.before
+        if request.suffix[:1] not in ("", "\n", "\r") or not opens_block(before, line.strip()):
+            return None
+        # An opened brace must be closed again within the room there is, or nothing of the block holds.
+        if not before.language.indentation_matters:
+            return None
+        return replace(spot, block=True, indent=body_indent(line), clauses=before.language.clauses)
 
-        return replace(task, least=least, stop=stop, propose=again)
+    def _with_block(self, wide: Spot, task: Task, draft: Draft) -> Task:
+        """What to ask for when a line has opened a block: that line again, and the block behind it."""
+        follow = following_tokens(self.vocabulary, wide.request.suffix, line=False)
+        return replace(behind_draft(task, draft.tokens), stop=self._stop(wide, lines=1), follow=follow)
 
     def _mended(
         self, spot: Spot, cache: Cache, task: Task, draft: Draft, choices: list[End], clock: Stopwatch
@@ -327,7 +349,7 @@ class Completer:
                 break
             new = self.text(spot.window, again.tokens)
             new = new.removesuffix(beyond) if beyond else new
-            new = cut_at_dedent(new, spot.indent) if spot.block else cut_at_line(new)
+            new = spot.cut(new) if spot.block else cut_at_line(new)
             if new.strip() and spot.verifier.holds(new):
                 clock.lap("verify")
                 kept = [new or old for new, old in zip(again.logprobs, draft.logprobs, strict=False)]
@@ -365,13 +387,26 @@ class Completer:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """The place that a request asks about: one line or a block, and what the parser thinks of a text there."""
+    """The place that a request asks about: one line or a block, and what the parser thinks of a text there.
+
+    `indent` is what a block's lines have at least. Where the text's first line is a header itself, one of `clauses` may
+    stand in its column.
+    """
 
     request: CompleteRequest
     window: Window
     block: bool
     indent: int
     verifier: Verifier
+    clauses: tuple[str, ...] = ()
+
+    def cut(self, text: str) -> str:
+        """What of a text belongs to the block, where there is one."""
+        return cut_at_dedent(text, self.indent, self.clauses) if self.block else text
+
+    def first_holding(self, found: list[End]) -> End | None:
+        """The likeliest of some ends that does no harm."""
+        return next((e for e in found[:NEAR] if e.text.strip() and self.verifier.holds(e.text)), None)
 
     def first_settling(self, lines: list[Completion]) -> Completion | None:
         """The first of some texts that `settles`."""
@@ -385,6 +420,18 @@ class Spot:
         if self.block and (not code or opens_block(before, code[-1])):
             return False
         return self.verifier.holds(text)
+
+
+def behind_draft(task: Task, known: list[int]) -> Task:
+    """The same task with a draft that is known to hold, to be verified in one pass, and what comes behind it."""
+    size = len(task.ids)
+
+    def again(sequence: list[int]) -> Proposal:
+        if left := behind(known, sequence[size:]):
+            return as_sure(left, 1.0)
+        return task.propose(sequence) if task.propose is not None else NOTHING
+
+    return replace(task, propose=again)
 
 
 def out_of_time(task: Task) -> bool:

@@ -11,7 +11,7 @@ likely, one more pass reads the suffix's first tokens behind each of them (`engi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ import numpy.typing as npt
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 
+Cut = Callable[[str], str]
 REPEATED = 8  # characters of the suffix, repeated by a draft, after which no more is written
 
 
@@ -38,21 +39,21 @@ class End:
     whole: bool = True
 
 
-def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, line: bool, base: int) -> list[End]:
+def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, cut: Cut) -> list[End]:
     """All ends of a draft behind its `first` tokens or later, likeliest first. `texts[n]` is the text of n tokens.
 
-    `line`: the middle has no line break. Otherwise none of its lines but the first is indented by less than `base`.
+    `cut` gives what of a text still belongs to the line or block that is to be written.
     """
     found: list[End] = []
     before = going_on = 0.0  # log-probability not to have ended before the last token, and before this place
     for n, text in enumerate(texts):
-        cut = before + draft.logprobs[n - 1] if n else 0.0
+        here = before + draft.logprobs[n - 1] if n else 0.0
         if n:
-            found += _inside_token(texts[n - 1], text, n, cut, suffix)
-        shaped = cut_at_line(text) if line else cut_at_dedent(text, base)
+            found += _inside_token(texts[n - 1], text, n, here, suffix)
+        shaped = cut(text)
         if shaped != text:
             # The line or block is over. A break that begins the last token was counted as an end before it.
-            found.append(End(shaped, n, cut, whole=False))
+            found.append(End(shaped, n, here, whole=False))
             break
         before = going_on
         if first <= n < len(draft.end_logprobs):
@@ -98,13 +99,20 @@ def cut_at_line(text: str) -> str:
     return text if at < 0 else text[:at].removesuffix("\r")
 
 
-def cut_at_dedent(text: str, base: int) -> str:
-    """`text` before its first line (not the one the cursor is on) that is indented by less than `base`."""
+def cut_at_dedent(text: str, base: int, clauses: tuple[str, ...] = ()) -> str:
+    """`text` before its first line (not the one the cursor is on) that is indented by less than `base`.
+
+    Where that first line is a header, one column to the left of `base` at least, lines in its column that begin with
+    one of `clauses` go on with the same statement.
+    """
     offset = text.find("\n")
     while offset >= 0:
         stop = text.find("\n", offset + 1)
         line = text[offset + 1 : stop if stop >= 0 else len(text)]
-        if line.strip() and len(line) - len(line.lstrip()) < base:
+        code, width = line.strip(), len(line) - len(line.lstrip())
+        # The last line may be half of what it will be.
+        clause = code.startswith(clauses) or (stop < 0 and any(c.startswith(code) for c in clauses))
+        if code and width < base and not (clause and width == base - 1):
             return text[:offset].rstrip()
         offset = stop
     return text

@@ -27,8 +27,9 @@ class UnknownLanguageError(ValueError):
 class Language:
     """A language's grammar and the few facts about its surface that repair needs.
 
-    `headers` are words that begin a line whose end needs `header_end`; `keywords` are what a misspelt word may have
-    meant; `triple` tells whether quotes may be tripled.
+    `headers` are words that begin a line whose end needs `header_end`; `clauses` is what a line in a header's column
+    may begin with that goes on with its statement; `keywords` are what a misspelt word may have meant; `triple` tells
+    whether quotes may be tripled.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Language:
     quotes: str
     block_comment: tuple[str, str] | None = None
     triple: bool = False
+    clauses: tuple[str, ...] = ()
     queries_from: str | None = None
 
     @cached_property
@@ -97,6 +99,7 @@ PYTHON = Language(
     ),
     headers=tuple("def class if elif else for while with try except finally async match case".split()),
     header_end=":",
+    clauses=("elif ", "else:", "except", "finally:"),
     statement_end="",
     indentation_matters=True,
     quotes="\"'",

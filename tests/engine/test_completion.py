@@ -120,6 +120,20 @@ def test_an_empty_file_and_a_blank_one_do_no_harm(engine, language):
         assert not middle or not after.tree.root_node.has_error
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "def load(path):\n    t<|>\n\n\ndef save(path, text):\n    path.write_text(text)\n",
+        "def total(orders):\n    result = 0\n    <|>\n    return result\n",
+    ],
+)
+def test_a_line_that_opens_a_block_comes_with_its_block(engine, code):
+    middle = text(engine, code)
+    assert "\n" in middle
+    compile(code.replace(CURSOR, middle), "opened.py", "exec")
+    assert "\n" not in text(engine, code, multiline=False)
+
+
 def test_javascript_blocks_close_where_the_file_closes_them(engine):
     code = (
         "class Rectangle {\n  constructor(width, height) {\n    this.width = width;\n    this.height = height;\n  }\n\n"

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import pytest
 
 from engine.checkpoint import Checkpoint
-from engine.ends import cut_at_dedent, cut_at_line, ends, following_tokens, repeats, with_line_breaks_of
+from engine.ends import (
+    cut_at_dedent,
+    cut_at_line,
+    ends,
+    following_tokens,
+    repeats,
+    with_line_breaks_of,
+)
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
+from grammars.registry import PYTHON
 
 VOCABULARY = Vocabulary(Checkpoint().tokenizer_file)
 
@@ -29,7 +38,8 @@ def drafted(pieces: list[str], stops: list[float], follows: list[float] | None =
 
 def best(pieces: list[str], draft: Draft, suffix: str, line: bool = True, base: int = 0) -> str:
     texts = ["".join(pieces[:n]) for n in range(len(pieces) + 1)]
-    return ends(draft, texts, 0, suffix, line, base)[0].text
+    cut = cut_at_line if line else partial(cut_at_dedent, base=base)
+    return ends(draft, texts, 0, suffix, cut)[0].text
 
 
 def test_a_middle_ends_where_the_model_says_so():
@@ -63,7 +73,7 @@ def test_a_block_ends_where_a_line_begins_left_of_it():
 def test_no_end_before_healing_has_spelled_the_name():
     pieces = ["he", "ight"]
     draft = drafted(pieces, [0.9, 0.01, 0.9])
-    assert ends(draft, ["", "", "ght"], 2, "\n", True, 0)[0].text == "ght"
+    assert ends(draft, ["", "", "ght"], 2, "\n", cut_at_line)[0].text == "ght"
 
 
 @pytest.mark.parametrize(
@@ -77,6 +87,22 @@ def test_no_end_before_healing_has_spelled_the_name():
 )
 def test_cutting_at_a_dedent(text: str, base: int, expected: str):
     assert cut_at_dedent(text, base) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("x:\n        a\n    b", "x:\n        a"),
+        ("x:\n        a\n    else:\n        b\n    c", "x:\n        a\n    else:\n        b"),
+        ("x:\n        a\n    el", None),
+        ("x:\n        a\n    elsewhere = 1", "x:\n        a"),
+        ("x:\n        a\nel", "x:\n        a"),
+        ("x:\n        a\nelse:\n    b", "x:\n        a"),
+        ("try:\n        a\n\n    except OSError:\n        b", None),
+    ],
+)
+def test_cutting_behind_a_statement_that_the_text_begins(text: str, expected: str | None):
+    assert cut_at_dedent(text, 5, PYTHON.clauses) == (text if expected is None else expected)
 
 
 def test_cutting_at_a_line():
