@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from engine import activations
-from engine.checkpoint import Array, Checkpoint
+from engine.checkpoint import Array, Checkpoint, to_int8
 from engine.errors import BadRequestError, ModelError
 from engine.vocabulary import Vocabulary
 from engine.window import Budget, WindowBuilder
@@ -159,15 +159,15 @@ class Rounded(Checkpoint):
         weight = super().raw(name)
         if weight.ndim != 2:
             return weight
-        if weight.dtype != np.int8:
-            weight = weight.astype(np.float32)
-            scale = np.maximum(np.abs(weight).max(axis=1) / 127.0, 1e-12).astype(np.float32)
+        if weight.dtype == np.int8:
+            rows, scale = weight, super().raw(name.removesuffix("weight") + "scale")
         else:
-            scale = super().raw(name.removesuffix("weight") + "scale")
-            weight = weight.astype(np.float32) * scale[:, None]
-        if any(part in name for part in self.four):
-            return four_bits(weight)
-        return np.clip(np.rint(weight / scale[:, None]), -127, 127).astype(np.float32) * scale[:, None]
+            weight = weight.astype(np.float32)
+            if any(part in name for part in self.four):
+                return four_bits(weight)
+            rows, scale = to_int8(weight, name)
+        dense = rows.astype(np.float32) * scale[:, None]
+        return four_bits(dense) if any(part in name for part in self.four) else dense
 
     def bytes_stored(self, dense: bool = False) -> int:
         """What the weights would take on disk, rounded or (`dense`) as fp32."""

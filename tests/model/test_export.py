@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 import engine
-from engine.checkpoint import PACKAGED, Checkpoint
+from engine.checkpoint import PACKAGED, Checkpoint, to_int8
 from engine.cli.main import main
 from engine.errors import BadRequestError, ModelError
 from engine.model.export import INT4_BLOCK, Rounded, export, find_checkpoint, four_bits
@@ -42,6 +42,29 @@ def test_matrices_are_int8_rows_whose_product_with_their_scale_is_near(exported,
             assert (np.abs(after.dense(name) - weight).max(axis=1) <= 0.51 * step + 1e-9).all()
         else:
             assert np.array_equal(after.raw(name), weight)
+
+
+def test_what_training_moves_by_a_tenth_of_a_level_is_not_rounded_back():
+    rng = np.random.default_rng(0)
+    began = rng.integers(-120, 121, (64, 512)).astype(np.float32) * 0.01
+    began[:, 0] = 1.27
+    moved = began + 0.001 * np.sign(rng.normal(size=(64, 1))).astype(np.float32)
+    moved[:, 0] = 1.27
+    rows, scale = to_int8(moved, "model.layers.0.mlp.up_proj.weight")
+    step = (rows * scale[:, None] - began)[:, 1:]
+    assert np.abs(step).max() <= 0.0101, "to one of the two levels that it lies between"
+    # Each row moved by a tenth of a level: 511 weights that go on by one with a chance of a tenth.
+    np.testing.assert_allclose(step.mean(axis=1), (moved - began)[:, 1], atol=0.0007)
+    assert (np.rint(moved / 0.01) == np.rint(began / 0.01)).all(), "which to the nearest level would all be lost"
+    again, _ = to_int8(moved, "model.layers.0.mlp.up_proj.weight")
+    assert (again == rows).all()
+
+
+@pytest.mark.parametrize("weight", [np.full((4, 8), 0.5), np.random.default_rng(0).normal(size=(64, 128))])
+def test_weights_that_are_near_no_level_or_on_one_are_rounded_to_the_nearest(weight):
+    weight = weight.astype(np.float32)
+    rows, scale = to_int8(weight, "w")
+    assert (rows == np.rint(weight / scale[:, None])).all()
 
 
 def test_the_layout_is_that_of_the_package(exported):
