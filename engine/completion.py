@@ -220,6 +220,8 @@ class Completer:
             chosen = self._settled(spot, [end for end in wider if end.tokens > len(draft.tokens)])
             if chosen is not None:
                 draft = longer
+        if chosen is None:
+            chosen = spot.first_holding(choices)
         clock.lap("verify")
         if chosen is None and not out_of_time(task) and (wide := self._opened(spot, draft)) is not None:
             longer = self._sample(cache, self._with_block(wide, task, draft), clock)
@@ -229,9 +231,6 @@ class Completer:
             clock.lap("verify")
             if chosen is not None:
                 draft, spot = longer, wide
-        if chosen is None:
-            chosen = spot.first_holding(choices)
-            clock.lap("verify")
         if chosen is None and choices and choices[0].text.strip():
             chosen, draft = self._mended(spot, cache, task, draft, choices, clock)
             steps += draft.steps
