@@ -259,8 +259,7 @@ class Completer:
         self, spot: Spot, cache: Cache, task: Task, draft: Draft, choices: list[End], clock: Stopwatch
     ) -> tuple[list[End], int]:
         """The ends, those that are about equally likely ordered by the suffix behind them (PILL); passes it took."""
-        line_ends = not spot.block and spot.request.suffix[:1] in ("", "\n", "\r")
-        if line_ends or out_of_time(task):
+        if (not spot.block and spot.ends_line) or out_of_time(task):
             return choices, 0
         near = [e for e in choices if e.score >= choices[0].score - TIE and e.text.strip()][:NEAR]
         rivals = [e for e in near if spot.settles(e.text)] if len(near) > 1 else []
@@ -298,8 +297,7 @@ class Completer:
         known = draft.tokens
         stop, least = self._stop(spot, lines=1), len(known) + 1
         if not draft.ended:
-            line = not spot.block and spot.request.suffix[:1] not in ("", "\n", "\r")
-            if not line or not choices or choices[0].score > UNLIKELY:
+            if spot.block or spot.ends_line or not choices or choices[0].score > UNLIKELY:
                 return None
             stop, least = self._stop(spot, lines=LINES), 0
         if len(known) >= task.max_tokens:
@@ -314,7 +312,7 @@ class Completer:
         typed = request.prefix[request.prefix.rfind("\n") + 1 :]
         line = typed + cut_at_line(self.text(spot.window, draft.tokens))
         before = spot.verifier.before
-        if request.suffix[:1] not in ("", "\n", "\r") or not opens_block(before, line.strip()):
+        if not spot.ends_line or not opens_block(before, line.strip()):
             return None
         # An opened brace must be closed again within the room there is, or nothing of the block holds.
         if not before.language.indentation_matters:
@@ -376,7 +374,7 @@ class Completer:
     def _as_completion(self, spot: Spot, end: End, draft: Draft, steps: int) -> Completion:
         """An end with its confidence: the geometric mean of its tokens' probabilities and of that of ending there."""
         text = end.text
-        if spot.block and spot.request.suffix[:1] in ("", "\n", "\r"):
+        if spot.block and spot.ends_line:
             text = text.rstrip()
         text = with_line_breaks_of(text, spot.request.prefix, spot.request.suffix)
         logprobs = [*draft.logprobs[: end.tokens], end.ending]
@@ -398,6 +396,11 @@ class Spot:
     indent: int
     verifier: Verifier
     clauses: tuple[str, ...] = ()
+
+    @property
+    def ends_line(self) -> bool:
+        """Whether nothing stands behind the cursor in its line."""
+        return self.request.suffix[:1] in ("", "\n", "\r")
 
     def cut(self, text: str) -> str:
         """What of a text belongs to the block, where there is one."""

@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import Protocol
 
-
-class Runtime(Protocol):
-    """What counts the seconds of its passes: `engine.denoiser.Denoiser`."""
-
-    seconds: float
+from engine.denoiser import Denoiser
 
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Milliseconds by phase, and how many of them the runtime's passes took: all else is overhead."""
+    """Milliseconds by phase, and how many of them the denoiser's passes took: all else is overhead."""
 
-    runtime: Runtime
+    denoiser: Denoiser
     spent: dict[str, float] = field(default_factory=dict)
     _last: float = field(default_factory=time.perf_counter)
     _began: float = field(init=False)
 
     def __post_init__(self) -> None:
-        self._began = self.runtime.seconds
+        self._began = self.denoiser.seconds
 
     def lap(self, phase: str, minus: float = 0.0) -> None:
         """Book the time since the last lap, less what another phase already has."""
@@ -37,6 +32,6 @@ class Stopwatch:
 
     def report(self) -> dict[str, float]:
         """All phases, their `total`, and the `passes` that ONNX Runtime made meanwhile (part of the phases)."""
-        passes = (self.runtime.seconds - self._began) * 1e3
+        passes = (self.denoiser.seconds - self._began) * 1e3
         known = self.spent | {"total": sum(self.spent.values()), "passes": passes}
         return {phase: round(milliseconds, 3) for phase, milliseconds in known.items()}

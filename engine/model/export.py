@@ -159,15 +159,13 @@ class Rounded(Checkpoint):
         weight = super().raw(name)
         if weight.ndim != 2:
             return weight
+        four = any(part in name for part in self.four)
         if weight.dtype == np.int8:
-            rows, scale = weight, super().raw(name.removesuffix("weight") + "scale")
-        else:
-            weight = weight.astype(np.float32)
-            if any(part in name for part in self.four):
-                return four_bits(weight)
-            rows, scale = to_int8(weight, name)
-        dense = rows.astype(np.float32) * scale[:, None]
-        return four_bits(dense) if any(part in name for part in self.four) else dense
+            weight = weight.astype(np.float32) * super().raw(name.removesuffix("weight") + "scale")[:, None]
+        elif not four:
+            rows, scale = to_int8(weight.astype(np.float32), name)
+            weight = rows.astype(np.float32) * scale[:, None]
+        return four_bits(weight.astype(np.float32)) if four else weight
 
     def bytes_stored(self, dense: bool = False) -> int:
         """What the weights would take on disk, rounded or (`dense`) as fp32."""

@@ -7,8 +7,6 @@ first is had for little of the second (WiSE-FT, Wortsman et al. 2021), at no cos
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
 
 import torch
 from rich.table import Table
@@ -20,6 +18,7 @@ from engine.errors import BadRequestError
 from engine.model import speed
 from engine.model.architecture import from_checkpoint
 from engine.model.export import find_checkpoint, refuse_taken
+from engine.model.model_card import recipe_of
 from engine.model.objective import KINDS
 from engine.model.progress import log, say
 from engine.model.recipe import Recipe
@@ -59,7 +58,7 @@ def interpolate(args: argparse.Namespace) -> int:
         log(out, {"share": share, "dev": rows[share]})
         say(f"{share:g} of the run: " + ", ".join(f"{k} {rows[share][k]:.3f}" for k in KINDS if k in rows[share]))
     best = min(rows, key=lambda share: sum(rows[share].get(kind, 0.0) for kind in DECISIVE))
-    out.save_model(base, between(first, last, best), _about(ended, base, best))
+    out.save_model(base, between(first, last, best), recipe_of(ended) | {"share": best, "base": base.name})
     console = wide()
     console.print(_table(rows, len(dev)))
     console.print(f"{best:g} of the run has the lowest {' + '.join(DECISIVE)}: {out.folder / 'model'}")
@@ -69,12 +68,6 @@ def interpolate(args: argparse.Namespace) -> int:
 def between(first: dict[str, Tensor], last: dict[str, Tensor], share: float) -> dict[str, Tensor]:
     """`first` and `share` of the way to `last`, tensor by tensor of the same shapes."""
     return {name: torch.lerp(weight, last[name], share) for name, weight in first.items()}
-
-
-def _about(ended: Checkpoint, base: Checkpoint, share: float) -> dict[str, Any]:
-    """What `config.json` says of the training: that of the run, and how much of it these weights have."""
-    raw = json.loads((ended.folder / "config.json").read_text(encoding="utf-8"))
-    return raw["remask"].get("training", {}) | {"share": share, "base": base.name}
 
 
 def _table(rows: dict[float, dict[str, float]], batches: int) -> Table:

@@ -47,11 +47,16 @@ def model_card(source: Checkpoint, exported: Checkpoint, run: Path, figures: Seq
     return "\n".join(lines)
 
 
+def recipe_of(checkpoint: Checkpoint) -> dict[str, Any]:
+    """What `config.json` says of the training that led to a model; empty where it says nothing."""
+    raw = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
+    return dict(raw.get("remask", {}).get("training", {}))
+
+
 def _training(exported: Checkpoint, run: Path) -> list[str]:
     """The recipe that the weights carry, and the last line of the run's log where there is one."""
     lines: list[str] = []
-    raw = json.loads((exported.folder / "config.json").read_text(encoding="utf-8"))
-    if recipe := raw.get("remask", {}).get("training"):
+    if recipe := recipe_of(exported):
         lines += ["## Training", "", "```json", json.dumps(recipe, indent=1), "```", ""]
     log = run / "log.jsonl"
     if log.is_file() and (entries := log.read_text(encoding="utf-8").strip().splitlines()):

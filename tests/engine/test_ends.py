@@ -8,14 +8,7 @@ from functools import partial
 import pytest
 
 from engine.checkpoint import Checkpoint
-from engine.ends import (
-    cut_at_dedent,
-    cut_at_line,
-    ends,
-    following_tokens,
-    repeats,
-    with_line_breaks_of,
-)
+from engine.ends import cut_at_dedent, cut_at_line, ends, following_tokens, repeats, with_line_breaks_of
 from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 from grammars.registry import PYTHON
