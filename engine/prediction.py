@@ -42,6 +42,7 @@ class Prediction:
         self.end_logprobs: Floats = outputs["end_logprobs"]
         self._outputs = outputs
         self._logits = logits
+        self._among: tuple[int, Array, tuple[float, float]] | None = None  # the last answer
 
     @cached_property
     def logits(self) -> Floats:
@@ -59,11 +60,16 @@ class Prediction:
         on_device: Floats | None = self._outputs.get("entropy")
         return HostEntropies(self.logits, self.base) if on_device is None else on_device
 
-    def base_among(self, row: int, tokens: Array) -> float:
-        """The log of the sum of e^logit over some tokens: what `base` is over all of them."""
-        logits = self.logits[row, tokens]
-        top = float(logits.max())
-        return top + float(np.log(np.exp(logits - top).sum()))
+    def among(self, row: int, tokens: Array) -> tuple[float, float]:
+        """Over some tokens, the log of the sum of e^logit, which `base` is over all of them, and the largest logit.
+
+        The same tokens are asked about several times in a row.
+        """
+        if self._among is None or self._among[0] != row or self._among[1] is not tokens:
+            logits = self.logits[row, tokens]
+            top = float(logits.max())
+            self._among = row, tokens, (top + float(np.log(np.exp(logits - top).sum())), top)
+        return self._among[2]
 
     def logprob_among(self, row: int, tokens: Array) -> float:
         """The log-probability of any of some tokens; minus infinity where they have none."""

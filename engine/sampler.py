@@ -130,9 +130,8 @@ def opinion(prediction: Prediction, row: int, match: Match, follow: Tokens, allo
     """
     said = match.likeliest
     if allowed is not None:
-        base = prediction.base_among(row, allowed)
-        best = float(prediction.logits[row, allowed].max()) - base
-        return Opinion(-best, best - float(prediction.logits[row, said]) + base)
+        base, top = prediction.among(row, allowed)
+        return Opinion(base - top, top - float(prediction.logits[row, said]))
     best, own = float(prediction.top_logprobs[row, 0]), prediction.logprob(row, said)
     if said == prediction.end or said in follow:
         own = ending(prediction, row, follow)
@@ -276,7 +275,7 @@ class Writing:
             return list(zip(prediction.top_ids[row].tolist(), prediction.top_logprobs[row].tolist(), strict=True))
         if heal:
             allowed = self.vocabulary.spelling(heal)
-            base = prediction.base_among(row, allowed)
+            base, _ = prediction.among(row, allowed)
             ids = allowed[best_first(prediction.logits[row, allowed], TOP)].tolist()
         else:
             ids, base = prediction.top_ids[row].tolist(), float(prediction.base[row])

@@ -119,16 +119,24 @@ class Scorer:
         """What rows of a prediction say of given tokens; those that spell `heal` are weighed among such tokens."""
         logprobs, best = [], []
         for row, token in zip(rows, tokens, strict=True):
-            logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])
             if heal:
-                allowed = np.union1d(self.vocabulary.spelling(heal), [token])
-                base = prediction.base_among(row, allowed)
-                logprob = float(prediction.logits[row, token]) - base
-                likeliest = float(prediction.logits[row, allowed].max()) - base
+                own = float(prediction.logits[row, token])
+                base, top = self._allowed(prediction, row, heal, token, own)
+                logprob, likeliest = own - base, top - base
                 heal = heal[len(self.vocabulary.bytes[token]) :]
+            else:
+                logprob, likeliest = prediction.logprob(row, token), float(prediction.top_logprobs[row, 0])
             logprobs.append(logprob)
             best.append(likeliest)
         return Reading(logprobs, best)
+
+    def _allowed(self, prediction: Prediction, row: int, heal: bytes, token: int, own: float) -> tuple[float, float]:
+        """The log of the sum of e^logit over the tokens that spell `heal`, a given one among them, and the largest."""
+        allowed = self.vocabulary.spelling(heal)
+        base, top = prediction.among(row, allowed)
+        if token in allowed:
+            return base, top
+        return float(np.logaddexp(base, own)), max(top, own)
 
 
 def suffix_scores(

@@ -10,11 +10,12 @@ from grammars.registry import Language, UnknownLanguageError, for_path, get, lan
 from grammars.sites import Site
 from grammars.source import Problem, Source
 from grammars.validity import accepts
-from grammars.worse import gained, is_worse, new_errors
+from grammars.worse import Insertions, gained, is_worse, new_errors
 
 __all__ = [
     "ErrorNode",
     "Fault",
+    "Insertions",
     "Language",
     "Problem",
     "Reading",

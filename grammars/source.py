@@ -192,6 +192,13 @@ class Source:
         return verdict(self).broken
 
     @cached_property
+    def accepted(self) -> bool:
+        """Whether Python's own parser accepts the text. Only for Python."""
+        from grammars.validity import python_error
+
+        return python_error(self.text) is None
+
+    @cached_property
     def faults(self) -> tuple[Fault, ...]:
         """The units that do not parse, in ascending order; () when not broken."""
         from grammars.faults import faults

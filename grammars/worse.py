@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from grammars.errors import ErrorNode
 from grammars.problems import MAX_PROBLEMS
-from grammars.statements import touched
+from grammars.statements import Frame, Frames
 from grammars.validity import MAX_AST, python_error
 
 if TYPE_CHECKING:
@@ -34,10 +34,31 @@ def is_worse(before: Source, after: Source, start: int, end: int) -> bool:
         return True
     if before.language.name != "python" or before.tree.root_node.has_error or len(after.text) > MAX_AST:
         return False
-    # Most of what is suggested is right: the statements that it touches tell, without reading all of the file.
-    if python_error(touched(before, after, start, end)) is None:
-        return False
-    return python_error(before.text) is None and python_error(after.text) is not None
+    return python_error(after.text) is not None and before.accepted
+
+
+class Insertions:
+    """Whether texts inserted in one place of `before` make it worse, each read with the statements around it alone."""
+
+    def __init__(self, before: Source, at: int) -> None:
+        self._before = before
+        sure = before.language.name == "python" and not before.tree.root_node.has_error and len(before.text) <= MAX_AST
+        self._frames = Frames(before, at) if sure else None
+        self._accepted: dict[Frame, bool] = {}  # by `ast`, as they are
+
+    def is_worse(self, new: str) -> bool | None:
+        """As `is_worse` of the whole file, were the rest of it right; None where only the whole tells."""
+        frame = self._frames.around(new) if self._frames is not None else None
+        if frame is None:
+            return None
+        text = frame.read(new)
+        if self._before.language.parse(text).tree.root_node.has_error:
+            return True
+        if python_error(text) is None:
+            return False
+        if frame not in self._accepted:
+            self._accepted[frame] = python_error(frame.read("")) is None
+        return self._accepted[frame]
 
 
 def gained(before: Source, after: Source) -> int:

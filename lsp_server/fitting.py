@@ -64,6 +64,9 @@ class _Judge:
         self.cursor = cursor
 
     def accepts(self, text: str, over: int = 0) -> bool:
+        told = None if over else grammars.Insertions(self.before, self.cursor).is_worse(text)
+        if told is not None:
+            return not told
         after = self.before.replace(self.cursor, self.cursor + over, text)
         return not grammars.is_worse(self.before, after, self.cursor, self.cursor + len(text) - over)
 

@@ -46,7 +46,7 @@ class Lines:
         moved = len(text) - len(self.text)
         stop = starts[last + 1] + moved if last + 1 < len(starts) else len(text)
         within = [found.end() for found in LINE_END.finditer(text, starts[first], stop)]
-        lines.__dict__["starts"] = [*starts[: first + 1], *within, *(at + moved for at in starts[last + 2 :])]
+        lines.__dict__["starts"] = [*starts[: first + 1], *within, *[at + moved for at in starts[last + 2 :]]]
         return lines
 
     def __len__(self) -> int:

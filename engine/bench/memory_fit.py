@@ -155,7 +155,7 @@ def _positions(e: Engine, memory: Memory, case: Case) -> Iterator[Position]:
         if heal:
             allowed = np.union1d(e.vocabulary.spelling(heal), [token])
             match = match.among(allowed)
-            logprob = float(prediction.logits[i, token]) - prediction.base_among(i, allowed)
+            logprob = float(prediction.logits[i, token]) - prediction.among(i, allowed)[0]
             heal = heal[len(e.vocabulary.bytes[token]) :]
         elif token == end:
             logprob = ending(prediction, i, follow)

@@ -110,6 +110,7 @@ def engine_loader(options: ClusterOptions) -> Loader:
 
         engine = Engine(device, memory=False, model=options.model_folder, lanes=options.lanes)
         engine.caches.limit = options.caches
+        process.keep_loaded()
         return engine
 
     return load

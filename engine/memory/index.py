@@ -145,7 +145,7 @@ class Memory:
             shelves = [shelf for shelf in shelves if not files.isdisjoint(shelf.files)]
         segments = [segment for shelf in shelves for segment in shelf.segments]
         around = self._around(path, prefix, suffix)
-        follows = self.vocabulary.encode(suffix[:200])[:AGREES]
+        follows = self.vocabulary.encode_again(suffix[:200])[:AGREES]
         return View(self, (*around.segments, *segments), around, path, follows, end, files)
 
     def count(self, taken: bool) -> None:
@@ -179,7 +179,7 @@ class Memory:
 
     def _encode(self, text: str, key: bytes | None) -> Tokens:
         if self.store is None or key is None:
-            return self._tokens(text)
+            return np.array(self.vocabulary.encode(text), dtype=np.uint32)
         return self.store.tokens(text, self.vocabulary.encode, self.vocabulary.size, key)
 
     def _make_room(self, path: str) -> None:
@@ -226,13 +226,10 @@ class Memory:
         below = suffix[line + 1 : line + 1 + AROUND] if line >= 0 else ""
         key = (path or "", above, below)
         if self._current[0] != key:
-            texts = [self._tokens(t) for t in (above, below)]
+            texts = [self.vocabulary.encode_file(t) for t in (above, below)]
             files = [File(path or "", t) for t in texts if len(t)]
             self._current = (key, Around((Segment(files, self.folding),) if files else (), len(texts[0]) + 1))
         return self._current[1]
-
-    def _tokens(self, text: str) -> Tokens:
-        return np.array(self.vocabulary.encode(text), dtype=np.uint32)
 
 
 class Around(NamedTuple):

@@ -19,7 +19,8 @@ import numpy.typing as npt
 from engine.memory.index import NEARNESS, Place, View
 
 UNFINISHED = re.compile(r"(?:\w+|[^\w\s]+)?\Z")
-LEFT = 400  # characters of the prefix that a context is cut from
+LEFT = 400  # characters of the prefix, at least, that a context is cut from,
+LONGEST = 1_000  # and at most
 REACH = 300  # neighbours on either side of the cursor's place in each sorted stream
 AHEAD = 40  # tokens after a place that may be its rest of the line and what follows it
 FOLLOWING = 8  # tokens behind the line that may agree with those of the suffix
@@ -50,11 +51,12 @@ class Line:
 
 def rests_of_line(view: View, prefix: str, suffix: str) -> list[Line]:
     """The rests of the cursor's line that the memory knows, most likely first, at most `MOST`."""
-    head = prefix[-LEFT:]
+    # From a line on, so that what is read again with the next key begins alike.
+    head = prefix[prefix.rfind("\n", 0, max(len(prefix) - LEFT, 0)) + 1 :][-LONGEST:]
     part = found.group() if (found := UNFINISHED.search(head)) else ""
     left = head[: len(head) - len(part)]
     left = left.rstrip(" \t") if left.strip() else left
-    known = view.memory.vocabulary.encode(left)
+    known = view.memory.vocabulary.encode_typed(left)
     if not known:
         return []
     weights: dict[str, float] = defaultdict(float)
@@ -80,7 +82,7 @@ def _places(view: View, known: list[int], part: str, suffix: str) -> Iterator[tu
     """The rest of the line at every place that goes on as the cursor's word begins, and how much behind it follows."""
     vocabulary, folding = view.memory.vocabulary, view.memory.folding
     tail = suffix[: suffix.find("\n")].rstrip() if "\n" in suffix else suffix.rstrip()
-    behind = vocabulary.encode(suffix[len(tail) :][:200])[:FOLLOWING]
+    behind = vocabulary.encode_again(suffix[len(tail) :][:200])[:FOLLOWING]
     folded = folding.of(_array(behind)).tolist()
     begins = part.encode("utf-8", "replace")
 

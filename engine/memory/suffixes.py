@@ -1,14 +1,15 @@
 """A suffix array over a token stream read backwards: every place whose left context ends like a given one.
 
 The structure of infini-gram (arXiv 2401.17377), with the stream reversed so that the longest match of the *preceding*
-tokens is found by one binary search. Sorted to a depth of `DEPTH` tokens by prefix doubling (Manber and Myers 1993),
-which numpy does at about two million tokens a second; a match longer than that is as good as certain.
+tokens is found by one binary search. Sorted to a depth of `DEPTH` tokens by prefix doubling (Manber and Myers 1993); a
+match longer than that is as good as certain.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,6 @@ import numpy.typing as npt
 from engine.memory.folding import Tokens
 
 DEPTH = 32  # tokens of left context that are told apart
-ROUNDS = DEPTH.bit_length() - 1
 EVERY = 16  # places of the order between two heads: half a byte a token
 HEAD = 8  # bytes of a head
 
@@ -30,7 +30,7 @@ class Suffixes:
         """`tokens` (n,) in the order of the text; `width` bytes a token (2 when the vocabulary allows it).
 
         Places in front of a `wall` (where a text ends) have nothing to say and never count as a match. `between` is
-        called before each round of the sorting, which takes a tenth of a second for a million tokens.
+        called before each round of the sorting, which takes up to a tenth of a second for a million tokens.
         """
         self.wall = wall
         backwards = tokens[::-1]
@@ -38,7 +38,7 @@ class Suffixes:
         self.size = len(tokens)
         self._bytes = backwards.astype(f">u{width}").tobytes()
         self.stream = np.frombuffer(self._bytes, dtype=f">u{width}")
-        self._order = _sorted(backwards, between)
+        self._order = _sorted(backwards, width, between)
         self._at = self._order.data  # a Python int a look-up, without numpy's scalars
         self._heads = self._first_bytes().data
         self._wall = wall.to_bytes(width) if wall >= 0 else b""
@@ -117,27 +117,47 @@ class Suffixes:
         return (len(found) - (other.bit_length() + 7) // 8) // self.width
 
 
-def _sorted(stream: Tokens, between: Callable[[], object]) -> npt.NDArray[np.int32]:
-    n = len(stream)
-    rank = stream.astype(np.int64)
-    order = np.argsort(rank, kind="stable")
-    rank = _ranks(rank[order], order)
-    for doubled in range(ROUNDS):
-        if n == 0 or rank[order[-1]] == n:  # all told apart
-            break
+def _sorted(stream: Tokens, width: int, between: Callable[[], object]) -> npt.NDArray[np.int32]:
+    """The places of `stream` in the order of the `DEPTH` tokens from each on; of equals the first one first.
+
+    After Larsson and Sadakane (1999): what is told apart already is not sorted again, and a place's rank is where its
+    group of equals begins. What lies beyond the end has rank 0.
+    """
+    n, depth = len(stream), HEAD // width
+    key = np.zeros(n + depth - 1, dtype=np.uint64)
+    key[:n] = stream
+    for doubled in (1 << i for i in range(depth.bit_length() - 1)):  # as many tokens as fit in a number
+        key[: len(key) - doubled] = key[: len(key) - doubled] << np.uint64(8 * width * doubled) | key[doubled:]
+    # Beyond the end reads like token 0, and comes before it: so do the last places, of which no two are equal.
+    whole = max(n - depth + 1, 0)
+    order = np.concatenate([np.arange(n - 1, whole - 1, -1), np.arange(whole)])
+    order = order[np.argsort(key[order], kind="stable")]
+    rank = np.empty(n, dtype=np.int64)
+    last = order >= whole
+    tied = _regroup(rank, order, np.arange(n), _differ(key[order]) | last[1:] | last[:-1])
+    while len(tied) and depth < DEPTH:
         between()
-        step = 1 << doubled
-        key = rank * (n + 1)
-        key[: n - step] += rank[step:]
-        order = np.argsort(key, kind="stable")
-        rank = _ranks(key[order], order)
+        group = order[tied]
+        behind = group + depth
+        keys = rank[group] * (n + 1)
+        keys += np.where(behind < n, rank[np.minimum(behind, n - 1)], 0)
+        by_key = np.argsort(keys, kind="stable")
+        order[tied] = group[by_key]
+        tied = _regroup(rank, order, tied, _differ(keys[by_key]))
+        depth *= 2
     return order.astype(np.int32)
 
 
-def _ranks(ordered: npt.NDArray[np.int64], order: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Dense ranks from 1; 0 is left for what lies beyond the end."""
-    dense = np.ones(len(order), dtype=np.int64)
-    dense[1:] += np.cumsum(ordered[1:] != ordered[:-1])
-    rank = np.empty(len(order), dtype=np.int64)
-    rank[order] = dense
-    return rank
+def _differ(keys: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Whether each but the first differs from the one before it."""
+    return keys[1:] != keys[:-1]
+
+
+def _regroup(
+    rank: npt.NDArray[np.int64], order: npt.NDArray[np.int64], at: npt.NDArray[np.int64], differ: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.int64]:
+    """Set the ranks of what stands `at` some places of the order, by which of them differ; where equals are left."""
+    starts = np.flatnonzero(np.concatenate([np.ones(min(len(at), 1), dtype=bool), differ]))
+    sizes = np.diff(starts, append=len(at))
+    rank[order[at]] = np.repeat(at[starts], sizes) + 1
+    return at[np.repeat(sizes > 1, sizes)]

@@ -23,6 +23,7 @@ from engine.service.identity import Identity, Verdict, judge, own_identity
 from engine.service.intake import job_from
 from engine.service.options import EngineOptions
 from engine.service.place import find_place
+from engine.service.process import keep_loaded
 from engine.service.scheduler import Job, Rank
 from engine.service.worker import Loader
 
@@ -272,7 +273,9 @@ def engine_loader(options: EngineOptions) -> Loader:
     def load(device: str) -> Any:
         from engine.core import Engine  # ONNX Runtime takes a while to import: the socket is there before
 
-        return Engine(device, options.memory, options.model_folder)
+        engine = Engine(device, options.memory, options.model_folder)
+        keep_loaded()
+        return engine
 
     return load
 

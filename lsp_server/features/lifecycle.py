@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, cast
 from lsprotocol import types
 from pygls.uris import to_fs_path
 
+from engine.service.process import keep_loaded
 from lsp_server.features import configuration, watched_files
 from lsp_server.features.handling import notification, request
 from lsp_server.pacing import NEOVIM_WAITS
@@ -75,6 +76,7 @@ def initialized(session: Session, params: types.InitializedParams) -> None:
     session.refresh()
     session.spawn(configuration.pull(session))
     session.spawn(watched_files.watch(session))
+    keep_loaded()
 
 
 async def shutdown(session: Session, params: None) -> None:

@@ -106,6 +106,21 @@ def test_a_text_read_from_its_last_lines_on_has_the_tokens_of_the_whole(first: s
     assert VOCABULARY.encode_typed(first) == VOCABULARY.encode(first)
     assert VOCABULARY.encode_typed(first + typed) == VOCABULARY.encode(first + typed)
     assert VOCABULARY.encode_again(typed) == VOCABULARY.encode(typed)
+    assert VOCABULARY.encode_file(first + typed).tolist() == VOCABULARY.encode(first + typed)
+
+
+def test_of_a_file_only_the_part_that_changed_is_read_anew(monkeypatch: pytest.MonkeyPatch):
+    vocabulary = Vocabulary(Checkpoint().tokenizer_file)
+    read: list[int] = []
+    encode = vocabulary.encode
+    monkeypatch.setattr(vocabulary, "encode", lambda text: read.append(len(text)) or encode(text))
+    paragraphs = [f"def number_{n}(value):\n    return value + {n}" for n in range(100)]
+    vocabulary.encode_file("\n\n".join(paragraphs))
+    read.clear()
+    paragraphs[50:51] = ["one = 1", "two = 2"]
+    text = "\n\n".join(paragraphs[2:])
+    assert vocabulary.encode_file(text).tolist() == encode(text)
+    assert sum(read) < 200
 
 
 def test_only_the_last_lines_of_a_typed_text_are_read_anew(monkeypatch: pytest.MonkeyPatch):

@@ -8,8 +8,8 @@ import pytest
 
 import grammars
 from grammars import worse
-from grammars.statements import touched
 from grammars.validity import ast_error
+from grammars.worse import Insertions
 from tests.conftest import ROOT
 
 PYTHON = grammars.get("python")
@@ -64,44 +64,68 @@ PIECES = (
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_the_statements_that_an_insertion_touches_are_accepted_as_the_whole_file_is(newline: str) -> None:
-    text = TEXT.replace("\n", newline)
-    before, draw = PYTHON.parse(text), random.Random(7)
+def test_the_statements_around_an_insertion_tell_what_the_whole_file_tells(newline: str) -> None:
+    text, draw = TEXT.replace("\n", newline), random.Random(7)
     assert ast_error(text) is None
-    small = rejected = 0
-    for _ in range(500):
+    small = worse = 0
+    for _ in range(800):
         at = draw.randrange(len(text))
         at = draw.choice((at, text.rfind("\n", 0, at) + 1, text.find("\n", at)))
+        line = text[text.rfind("\n", 0, at) + 1 :]
+        indent = line[: len(line) - len(line.lstrip(" "))]
+        whole = text
+        if draw.random() < 0.4 and (end := text.find(newline, at)) >= 0:  # in a new line below
+            below = newline + draw.choice((indent, indent + "    ", indent[4:]))
+            whole, at = text[:end] + below + text[end:], end + len(below)
         new = "".join(draw.choices(PIECES, k=draw.choice((1, 1, 2))))
-        after = before.replace(at, at, new)
-        if after.tree.root_node.has_error:
+        if draw.random() < 0.5:  # as statements of the block
+            new = indent + new.replace("\n", "\n" + indent)
+        before = PYTHON.parse(whole)
+        alone = Insertions(before, at)
+        if (told := alone.is_worse(new)) is None:
             continue
-        read = touched(before, after, at, at + len(new))
-        broken = ast_error(after.text) is not None
-        assert (ast_error(read) is not None) is broken, (at, new)
-        assert grammars.is_worse(before, after, at, at + len(new)) is broken
-        small += len(read) < len(text) // 2
-        rejected += broken
-    assert small > 40
-    assert rejected > 10
+        after = before.replace(at, at, new)
+        assert told is grammars.is_worse(before, after, at, at + len(new)), (at, new)
+        assert told is (after.tree.root_node.has_error or ast_error(after.text) is not None), (at, new)
+        small += not told
+        worse += told
+    assert small > 100
+    assert worse > 200
 
 
-def test_a_right_insertion_is_judged_without_reading_the_whole_file(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("around", ["", "class Large:\n", "async def large():\n    while True:\n"])
+@pytest.mark.parametrize("below", [True, False])
+def test_an_insertion_is_judged_without_reading_the_whole_file(
+    around: str, below: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     read: list[str] = []
     monkeypatch.setattr(worse, "python_error", lambda text: read.append(text))
-    before = PYTHON.parse(TEXT)
-    at = TEXT.index("\n\n\ndef ")
-    after = before.replace(at, at, "\nSIZE = 3")
-    assert not grammars.is_worse(before, after, at, at + 9)
-    assert [len(text) < len(TEXT) // 4 for text in read] == [True]
-    assert "\nSIZE = 3" in read[0]
-
-
-def test_a_line_break_that_only_python_knows_makes_the_whole_file_be_read() -> None:
-    text = "# one\rx = (\ny = 1\n# two\r)\nz = 2\n"
+    indent = "    " * around.count("\n")
+    text = around + "".join(f"{indent}def f{n}():\n{indent}    return {n}\n\n" for n in range(100))
     before = PYTHON.parse(text)
-    after = before.replace(len(text), len(text), "w = 3\n")
-    assert touched(before, after, len(text), len(text) + 6) == after.text
+    at = text.index(f"{indent}def f50") if below else len(text)
+    new = f"{indent}SIZE = 3\n"
+    assert Insertions(before, at).is_worse(new) is False
+    assert [len(text) < 200 for text in read] == [True]
+    assert new in read[0]
+
+
+def test_what_may_depend_on_more_than_the_block_is_not_told_by_it() -> None:
+    text = "def f():\n    x = 1\n    \n\n\ndef g():\n    pass\n"
+    at = text.index("    \n") + 4
+    before = PYTHON.parse(text)
+    for new in ("y = \\", "@property", "y = 1\r"):
+        assert Insertions(before, at).is_worse(new) is None
+    ended = Insertions(before, at)
+    assert ended.is_worse("y = 2\nz = 3") is False  # by what stands around the block
+    assert ended.is_worse("y = 2\n  z = 3") is True
+    alone = PYTHON.parse("# one\rx = (\ny = 1\n# two\r)\nz = 2\n")  # a line break that only Python knows
+    assert Insertions(alone, len(alone.text)).is_worse("w = 3\n") is None
+    unfinished = PYTHON.parse("try:\n    x = 1\n\n\ny = 2\n")  # which tree-sitter accepts
+    assert Insertions(unfinished, 15).is_worse("z = 2\n") is False
+    assert Insertions(unfinished, len(unfinished.text)).is_worse("f(a=1, b)\n") is True
+    broken = PYTHON.parse("x = (\n")
+    assert Insertions(broken, 0).is_worse("w = 3\n") is None
 
 
 def test_above_a_size_the_tree_decides_alone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ def test_the_denoiser_is_asked_about_the_memorys_likeliest_token(engine: Engine)
     prediction = engine.denoiser.causal(w.cache, known, w.committed, [len(known) - 1])
     first, second = prediction.top_ids[0, :2].tolist()
     follow = following_tokens(engine.vocabulary, suffix, line=True)
-    ending = float(np.logaddexp(prediction.end_logprobs[0], prediction.base_among(0, follow) - prediction.base[0]))
+    ending = float(np.logaddexp(prediction.end_logprobs[0], prediction.among(0, follow)[0] - prediction.base[0]))
 
     def asked(token: int, allowed: list[int] | None = None) -> Opinion:
         among = None if allowed is None else np.array(allowed)
