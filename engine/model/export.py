@@ -87,6 +87,8 @@ def _write(checkpoint: Checkpoint, folder: Path) -> None:
     shutil.copyfile(checkpoint.folder / "config.json", folder / "config.json")
     shutil.copyfile(checkpoint.tokenizer_file, folder / "tokenizer.json")
     save_file(activations.measure(checkpoint, calibration_windows(checkpoint)), folder / activations.FILE)
+    for path in folder.glob("*.safetensors"):  # which their writer leaves to this user alone
+        shutil.copymode(folder / "config.json", path)
 
 
 def calibration_windows(checkpoint: Checkpoint) -> list[list[int]]:

@@ -76,6 +76,10 @@ def test_the_layout_is_that_of_the_package(exported):
 
 
 @pytest.mark.slow
+def test_whoever_may_read_one_file_of_an_exported_model_may_read_all(exported):
+    assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
+
+
 def test_exporting_the_packaged_model_changes_no_weight(tmp_path):
     sizes = export(Checkpoint(), tmp_path / "again")
     assert sum(sizes.values()) < 140_000_000
