@@ -45,33 +45,15 @@ class Verifier:
     def __init__(self, before: Source, offset: int) -> None:
         self.before = before
         self.offset = offset
-        self._after: dict[str, Source] = {}
-        self._held: dict[str, bool] = {}
-        self._alone: grammars.Insertions | None = None
-
-    def after(self, middle: str) -> Source:
-        """The file with `middle` in place; asked twice, it is parsed once."""
-        if middle not in self._after:
-            self._after[middle] = self.before.replace(self.offset, self.offset, middle)
-        return self._after[middle]
+        self._insertions = grammars.Insertions(before, offset)
 
     def holds(self, middle: str) -> bool:
         """Never worse: no new error touches the middle and no more bytes are under errors than before."""
-        if middle not in self._held:
-            self._held[middle] = not self._is_worse(middle)
-        return self._held[middle]
-
-    def _is_worse(self, middle: str) -> bool:
-        if self._alone is None:
-            self._alone = grammars.Insertions(self.before, self.offset)
-        told = self._alone.is_worse(middle)
-        if told is not None:
-            return told
-        return grammars.is_worse(self.before, self.after(middle), self.offset, self.offset + len(middle))
+        return not self._insertions.is_worse(middle)
 
     def broken_spans(self, middle: str) -> list[tuple[int, int]]:
         """Character spans of `middle` under new errors; all of it when the parser blames no place in it."""
-        after = self.after(middle)
+        after = self._insertions.after(middle)
         start, end = self.offset, self.offset + len(middle)
         spans = []
         for error in grammars.new_errors(self.before, after, start, end):

@@ -50,7 +50,8 @@ class Source:
     def replace(self, start: int, end: int, new: str) -> Source:
         """This text with `text[start:end]` replaced by `new` (characters), to be re-parsed where it changed."""
         new, fresh = encode(new)
-        first, last = self.byte(start), self.byte(end)
+        first = self._byte_once(start)
+        last = first + (len(self.text[start:end].encode()) if end > start else 0)
         data = b"".join((self.data[:first], fresh, self.data[last:]))
         text = self.text[:start] + new + self.text[end:]
         # With nothing to begin from, what is made of this text would be parsed afresh each time.
@@ -107,6 +108,12 @@ class Source:
             return character
         row = character // STRIDE
         return self._byte_table[row] + len(self.text[row * STRIDE : character].encode())
+
+    def _byte_once(self, character: int) -> int:
+        """`byte`, without a table that nobody else may ask for."""
+        if self._ascii or "_byte_table" in self.__dict__:
+            return self.byte(character)
+        return len(self.text[:character].encode())
 
     def character(self, byte: int) -> int:
         """The character offset of a byte offset."""

@@ -44,7 +44,7 @@ class Frame:
 
 
 class Frames:
-    """The frames of one place in a text without errors, from the innermost block outwards, found as they are needed."""
+    """The frames of a place in a text without errors, from the innermost block outwards, found as they are needed."""
 
     def __init__(self, source: Source, at: int) -> None:
         text = source.text
@@ -67,8 +67,7 @@ class Frames:
 
 
 def _frames(source: Source, at: int) -> Iterator[Frame]:
-    place = source.byte(at)
-    root = source.tree.root_node
+    place, root = source.byte(at), source.tree.root_node
     # What is typed below a block may go on with it.
     last = max(len(source.data[:place].rstrip()) - 1, 0)
     node = root.descendant_for_byte_range(last, last)

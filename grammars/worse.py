@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from grammars.errors import ErrorNode
@@ -38,21 +39,46 @@ def is_worse(before: Source, after: Source, start: int, end: int) -> bool:
 
 
 class Insertions:
-    """Whether texts inserted in one place of `before` make it worse, each read with the statements around it alone."""
+    """Whether texts inserted in one place of `before` make it worse, told with as little parsing as that takes."""
 
     def __init__(self, before: Source, at: int) -> None:
-        self._before = before
-        sure = before.language.name == "python" and not before.tree.root_node.has_error and len(before.text) <= MAX_AST
-        self._frames = Frames(before, at) if sure else None
+        self.before = before
+        self.at = at
+        self._after: dict[str, Source] = {}
+        self._worse: dict[str, bool] = {}
         self._accepted: dict[Frame, bool] = {}  # by `ast`, as they are
 
-    def is_worse(self, new: str) -> bool | None:
-        """As `is_worse` of the whole file, were the rest of it right; None where only the whole tells."""
+    def after(self, new: str) -> Source:
+        """The file with `new` in place; asked twice, it is parsed once."""
+        if new not in self._after:
+            self._after[new] = self.before.replace(self.at, self.at, new)
+        return self._after[new]
+
+    def is_worse(self, new: str) -> bool:
+        """As `is_worse` of the whole file; of a Python file that `ast` rejects elsewhere, as if that were mended."""
+        if new not in self._worse:
+            self._worse[new] = self._is_worse(new)
+        return self._worse[new]
+
+    def _is_worse(self, new: str) -> bool:
+        told = self._told_by_frame(new)
+        if told is not None:
+            return told
+        return is_worse(self.before, self.after(new), self.at, self.at + len(new))
+
+    @cached_property
+    def _frames(self) -> Frames | None:
+        """Of a file without errors, the statements around the place."""
+        before = self.before
+        sure = before.language.name == "python" and len(before.text) <= MAX_AST and not before.tree.root_node.has_error
+        return Frames(before, self.at) if sure else None
+
+    def _told_by_frame(self, new: str) -> bool | None:
         frame = self._frames.around(new) if self._frames is not None else None
         if frame is None:
             return None
         text = frame.read(new)
-        if self._before.language.parse(text).tree.root_node.has_error:
+        if self.before.language.parse(text).tree.root_node.has_error:
             return True
         if python_error(text) is None:
             return False

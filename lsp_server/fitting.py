@@ -62,11 +62,11 @@ class _Judge:
     def __init__(self, before: Source, cursor: int) -> None:
         self.before = before
         self.cursor = cursor
+        self._insertions = grammars.Insertions(before, cursor)
 
     def accepts(self, text: str, over: int = 0) -> bool:
-        told = None if over else grammars.Insertions(self.before, self.cursor).is_worse(text)
-        if told is not None:
-            return not told
+        if not over:
+            return not self._insertions.is_worse(text)
         after = self.before.replace(self.cursor, self.cursor + over, text)
         return not grammars.is_worse(self.before, after, self.cursor, self.cursor + len(text) - over)
 

@@ -8,6 +8,7 @@ import pytest
 
 import grammars
 from grammars import worse
+from grammars.statements import Frames
 from grammars.validity import ast_error
 from grammars.worse import Insertions
 from tests.conftest import ROOT
@@ -81,12 +82,12 @@ def test_the_statements_around_an_insertion_tell_what_the_whole_file_tells(newli
         if draw.random() < 0.5:  # as statements of the block
             new = indent + new.replace("\n", "\n" + indent)
         before = PYTHON.parse(whole)
-        alone = Insertions(before, at)
-        if (told := alone.is_worse(new)) is None:
-            continue
+        told = Insertions(before, at).is_worse(new)
         after = before.replace(at, at, new)
         assert told is grammars.is_worse(before, after, at, at + len(new)), (at, new)
-        assert told is (after.tree.root_node.has_error or ast_error(after.text) is not None), (at, new)
+        if before.broken or before.tree.root_node.has_error:
+            continue
+        assert told is (bool(after.errors) or ast_error(after.text) is not None), (at, new)
         small += not told
         worse += told
     assert small > 100
@@ -115,17 +116,26 @@ def test_what_may_depend_on_more_than_the_block_is_not_told_by_it() -> None:
     at = text.index("    \n") + 4
     before = PYTHON.parse(text)
     for new in ("y = \\", "@property", "y = 1\r"):
-        assert Insertions(before, at).is_worse(new) is None
+        assert Frames(before, at).around(new) is None
+    frames = Frames(before, at)
+    within, beyond = frames.around("y = 2"), frames.around("y = 2\nz = 3")
+    assert within is not None
+    assert beyond is not None
+    assert (within.indent, beyond.indent) == ("    ", "")
     ended = Insertions(before, at)
-    assert ended.is_worse("y = 2\nz = 3") is False  # by what stands around the block
-    assert ended.is_worse("y = 2\n  z = 3") is True
+    assert not ended.is_worse("y = 2\nz = 3")
+    assert ended.is_worse("y = 2\n  z = 3")
     alone = PYTHON.parse("# one\rx = (\ny = 1\n# two\r)\nz = 2\n")  # a line break that only Python knows
-    assert Insertions(alone, len(alone.text)).is_worse("w = 3\n") is None
+    assert Frames(alone, len(alone.text)).around("w = 3\n") is None
+
+
+def test_what_was_wrong_before_is_not_blamed_on_an_insertion() -> None:
     unfinished = PYTHON.parse("try:\n    x = 1\n\n\ny = 2\n")  # which tree-sitter accepts
-    assert Insertions(unfinished, 15).is_worse("z = 2\n") is False
-    assert Insertions(unfinished, len(unfinished.text)).is_worse("f(a=1, b)\n") is True
+    assert not Insertions(unfinished, 15).is_worse("z = 2\n")
+    assert Insertions(unfinished, len(unfinished.text)).is_worse("f(a=1, b)\n")
     broken = PYTHON.parse("x = (\n")
-    assert Insertions(broken, 0).is_worse("w = 3\n") is None
+    assert not Insertions(broken, 6).is_worse("1)\n")
+    assert Insertions(broken, 0).is_worse("y = ]\n")
 
 
 def test_above_a_size_the_tree_decides_alone(monkeypatch: pytest.MonkeyPatch) -> None:
