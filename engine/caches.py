@@ -15,7 +15,7 @@ from engine.kv_cache import Cache
 
 
 class CachePool:
-    """At most `limit` caches of one sequence each (24 MB apiece for a full window of the packaged model).
+    """At most `limit` caches of one sequence each (35 MB apiece for a full window of the packaged model).
 
     More while that many requests are under way. Calls take turns (`engine/turns.py`): no lock here.
     """

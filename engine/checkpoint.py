@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -44,7 +44,11 @@ class Reserved:
 
 @dataclass(frozen=True, slots=True)
 class ModelConfig:
-    """Shapes of a Llama- or Qwen2-shaped denoiser."""
+    """Shapes of a Llama- or Qwen2-shaped denoiser.
+
+    `context` is how many tokens a window has; `context_trained`, how many it had when the model was adapted. A base
+    that knows more positions carries longer windows than those.
+    """
 
     hidden: int
     layers: int
@@ -57,7 +61,8 @@ class ModelConfig:
     eps: float
     tied: bool
     attention_bias: bool
-    context: int
+    context: int = field(compare=False)  # models that are read with other windows have the same shape
+    context_trained: int = field(compare=False)
     reserved: Reserved
 
     @classmethod
@@ -69,6 +74,7 @@ class ModelConfig:
             heads = int(raw["num_attention_heads"])
             hidden = int(raw["hidden_size"])
             layout = raw["remask"]
+            trained = int(layout.get("context_trained", 448))
             config = cls(
                 hidden=hidden,
                 layers=int(raw["num_hidden_layers"]),
@@ -81,7 +87,8 @@ class ModelConfig:
                 eps=float(raw.get("rms_norm_eps", 1e-6)),
                 tied=bool(raw.get("tie_word_embeddings", False)),
                 attention_bias=bool(raw.get("attention_bias", "Qwen2ForCausalLM" in raw.get("architectures", []))),
-                context=int(layout.get("context_trained", 448)),
+                context=int(layout.get("window", trained)),
+                context_trained=trained,
                 reserved=Reserved(
                     **{k: int(layout[k]) for k in ("suffix", "prefix", "middle", "mask", "end", "broken")}
                 ),
@@ -94,6 +101,9 @@ class ModelConfig:
             raise ModelError(f"{source} has an entry of the wrong type: {wrong}") from None
         if config.heads % config.kv_heads or config.head_dim % 2:
             raise ModelError(f"{source}: {config.heads} heads do not divide into {config.kv_heads} key-value heads")
+        positions = int(raw.get("max_position_embeddings") or config.context)
+        if not 0 < config.context <= positions:
+            raise ModelError(f"{source}: remask.window is {config.context} of {positions} positions that the model has")
         for name, row in asdict(config.reserved).items():
             if not 0 <= row < config.vocab:
                 raise ModelError(f"{source}: remask.{name} is row {row} of a vocabulary of {config.vocab}")

@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -70,11 +70,17 @@ class Engine:
         model: str | Path | None = None,
         sampler: str = "verified",
         lanes: int | None = None,
+        window: int | None = None,
     ) -> None:
-        """`lanes` is how many requests may share a forward pass; by default several on a GPU, where rows are cheap."""
+        """`lanes` is how many requests may share a forward pass; by default several on a GPU, where rows are cheap.
+
+        `window` is how many tokens one has, instead of the model's own number.
+        """
         if sampler not in SAMPLERS:
             raise BadRequestError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
         checkpoint = Checkpoint(Path(model) if model is not None else None)
+        if window is not None:
+            checkpoint.config = replace(checkpoint.config, context=window)
         self.vocabulary = Vocabulary(checkpoint.tokenizer_file)
         self._chosen = choose(device)
         if lanes is None:
@@ -257,13 +263,17 @@ class Engine:
 
 
 def load(
-    device: str = "auto", memory: bool = True, model: str | Path | None = None, sampler: str = "verified"
+    device: str = "auto",
+    memory: bool = True,
+    model: str | Path | None = None,
+    sampler: str = "verified",
+    window: int | None = None,
 ) -> Engine:
     """Load the packaged model, or the one in the folder `model`, and wait until it can answer.
 
     Raises `ModelError` when the model is missing or damaged, `BadRequestError` for an unknown device or sampler.
     """
-    return Engine(device, memory, model, sampler)
+    return Engine(device, memory, model, sampler, window=window)
 
 
 def _give_back_memory() -> None:

@@ -99,8 +99,9 @@ class Document:
         """Apply the client's changes in their order; returns them in characters."""
         before = self.snapshot
         text, lines, edits = before.text, before.lines, []
-        # Half a character was parsed as something else: what completes it is no edit of that.
-        source = before.source if before.language is not None and not unpaired(text) else None
+        # Half a character was parsed as something else: what completes it is no edit of that. An edit is without.
+        whole = before.language is not None and (before.edited is not None or not unpaired(text))
+        source = before.source if whole else None
         for change in changes:
             if isinstance(change, types.TextDocumentContentChangePartial):
                 start, end = lines.offsets(change.range)

@@ -15,7 +15,7 @@ from engine.errors import CancelledError, RemaskError
 from engine.types import CompleteAnswer, CompleteRequest
 from grammars import Source
 from lsp_server import secrets
-from lsp_server.documents import Document, Snapshot, unix
+from lsp_server.documents import Document, Snapshot, unix, unpaired
 from lsp_server.fitting import fit, normal
 from lsp_server.settings import CompletionSettings
 from lsp_server.shown import Shown
@@ -235,4 +235,4 @@ def completion_request(
 
 def utf8(text: str) -> str:
     """Text without what UTF-8 cannot carry."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode("utf-8")
+    return text.encode("utf-8", "replace").decode("utf-8") if unpaired(text) else text

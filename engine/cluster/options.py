@@ -19,7 +19,7 @@ class ClusterOptions:
 
     `replicas` is how many there are, or the least number when `max_replicas` is larger: then Ray adds some while more
     than `target_waiting` requests a replica run or wait, averaged, and drains them again. `caches` bounds the prefix
-    caches of one replica (one a document; 24 MB each for the packaged model); `lanes` is how many requests, of whatever
+    caches of one replica (one a document; 35 MB each for the packaged model); `lanes` is how many requests, of whatever
     users, share its forward passes. `surge` is how many replicas more than `replicas`, in percent, may run while a
     model is replaced. `tokens` is the file of `remask serve token`. Rates hold for each token at each ingress: requests
     and bytes in a second, with bursts of four and sixteen seconds' worth.

@@ -58,6 +58,7 @@ def interpolate(args: argparse.Namespace) -> int:
         log(out, {"share": share, "dev": rows[share]})
         say(f"{share:g} of the run: " + ", ".join(f"{k} {rows[share][k]:.3f}" for k in KINDS if k in rows[share]))
     best = min(rows, key=lambda share: sum(rows[share].get(kind, 0.0) for kind in DECISIVE))
+    log(out, {"share": best, "dev": rows[best]})  # what a card of the model tells
     out.save_model(base, between(first, last, best), recipe_of(ended) | {"share": best, "base": base.name})
     console = wide()
     console.print(_table(rows, len(dev)))

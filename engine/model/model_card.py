@@ -31,7 +31,7 @@ def model_card(source: Checkpoint, exported: Checkpoint, run: Path, figures: Seq
         f"key-value heads, vocabulary {c.vocab:,}.",
         "- Matrices are int8 with one fp32 scale a row (`weight = int8 × scale`), norms are fp32.",
         "- Sequence: `<suffix> S <prefix> P [<broken> B] <middle> M <end>`; the ids of these rows are in `config.json` "
-        f"under `remask`; trained on contexts of {c.context} tokens.",
+        f"under `remask`; trained on contexts of {c.context_trained} tokens, read with windows of {c.context}.",
         "- Trained on permissively licensed packages: those that `remask model train` read are named with their "
         "licences in the project's corpus manifest; docs/model.md says what is known of the weights it began with.",
         "",

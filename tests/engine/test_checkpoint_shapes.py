@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 import engine
 from engine import footprint, variants
 from engine.activations import measure
-from engine.checkpoint import Checkpoint
+from engine.checkpoint import Checkpoint, ModelConfig
 from engine.denoiser import Denoiser
 from engine.device import choose
 from engine.errors import ModelError
@@ -110,6 +110,23 @@ def test_what_cannot_be_computed_is_refused_by_name(tmp_path, changes: dict[str,
     (folder / "config.json").write_text(json.dumps(raw | changes))
     with pytest.raises(ModelError, match=says):
         Checkpoint(folder)
+
+
+def test_windows_may_be_longer_than_in_training_but_not_than_the_positions_of_the_base(tmp_path):
+    folder = write_model(tmp_path, LLAMA)
+    raw = json.loads((folder / "config.json").read_text())
+    raw["max_position_embeddings"] = 1024
+    raw["remask"]["context_trained"] = 200
+
+    def config(**more: int) -> ModelConfig:
+        layout = raw["remask"] | more
+        (folder / "config.json").write_text(json.dumps(raw | {"remask": layout}))
+        return Checkpoint(folder).config
+
+    assert (config().context, config().context_trained) == (200, 200)
+    assert (config(window=300).context, config(window=300).context_trained) == (300, 200)
+    with pytest.raises(ModelError, match=r"remask.window is 1025 of 1024 positions"):
+        config(window=1025)
 
 
 def test_missing_biases_are_named(tmp_path):

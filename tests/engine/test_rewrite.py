@@ -8,6 +8,7 @@ import pytest
 
 from engine.cancellation import CancelToken
 from engine.core import Engine
+from engine.denoiser import BEYOND
 from engine.errors import BadRequestError
 from engine.rewrite import LONGEST, Rewriter
 from engine.sampler import Task
@@ -15,7 +16,11 @@ from engine.scoring import Reading, Readings, Scorer
 from engine.types import RewriteRequest
 
 
-def test_a_selection_that_leaves_no_room_for_its_context_is_named(engine: Engine) -> None:
+def test_a_selection_that_leaves_no_room_for_its_context_is_named(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Without the slots that are there because a cache grows in steps.
+    monkeypatch.setattr(engine.denoiser, "capacity", engine.denoiser.config.context + BEYOND)
     around = "".join(f"def name_{n}(a, b):\n    return a * {n} + b\n\n\n" for n in range(200))
     selected = "x = 1"
     while len(engine.vocabulary.encode(f"{selected} + 1")) <= LONGEST:

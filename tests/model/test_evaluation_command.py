@@ -55,12 +55,24 @@ def test_two_models_are_compared_case_by_case_and_a_model_equals_itself(tiny_mod
     assert "difference" in capsys.readouterr().out
 
 
+def test_two_windows_of_one_model_are_compared(tiny_model, dev, tmp_path):
+    out = tmp_path / "figures.json"
+    arguments = ["model", "eval", "--only", "line", "--cursors", "1", "--dev", str(dev), "--json", str(out)]
+    assert main([*arguments, "--model", tiny_model, "--against", tiny_model, "--window", "256", "400"]) == 0
+    first, second = json.loads(out.read_text())["models"]
+    assert [first["model"][-11:], second["model"][-11:]] == ["-window-256", "-window-400"]
+    losses = [next(f["values"] for f in m["figures"] if f["measure"].startswith("loss")) for m in (first, second)]
+    assert losses[0] != losses[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
         (["--dev", "nowhere.jsonl"], "nowhere.jsonl does not exist"),
         (["--cursors", "0"], "--cursors must be at least 1"),
         (["--model", "nowhere"], "no model folder at nowhere"),
+        (["--window", "100"], "--window takes a number from 256 on"),
+        (["--window", "300", "400"], "or one for each model, not [300, 400]"),
     ],
 )
 def test_bad_input_is_named(dev, capsys, arguments, complaint):

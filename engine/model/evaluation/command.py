@@ -41,6 +41,7 @@ class Size:
 QUICK = Size(cursors=12, holes=5, repairs=8)
 FULL = Size(cursors=240, holes=80, repairs=120)
 PARTS = (*CUTTERS, "holes", "repair")
+LEAST_WINDOW = 256  # tokens, of which 160 may be the suffix's
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,6 +54,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS, metavar="PART", help=", ".join(PARTS))
     parser.add_argument("--ends", action="store_true", help="only the table of how the end of the middle is chosen")
     parser.add_argument("--cursors", type=int, metavar="N", help="cursors of each kind and language")
+    parser.add_argument(
+        "--window",
+        nargs="+",
+        type=int,
+        metavar="N",
+        help="tokens of a window, of both models or of each (default: theirs)",
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--json", type=Path, metavar="FILE", help=f"where all figures go (default in {OUT}/)")
@@ -70,13 +78,18 @@ def run(args: argparse.Namespace) -> int:
     if not console.is_terminal:
         console.width = 160  # a file has room for whole lines
     folders = [args.model] + ([args.against] if args.against else [])
+    windows = _windows(args.window, len(folders))
     runs: list[tuple[str, str, Results, float]] = []
-    for folder in folders:
+    for folder, window in zip(folders, windows, strict=True):
         started = time.perf_counter()
-        with load(args.device, memory=False, model=folder) as engine, _progress(console, engine.model) as tick:
+        with (
+            load(args.device, memory=False, model=folder, window=window) as engine,
+            _progress(console, engine.model) as tick,
+        ):
             measure = _ends if args.ends else _all
             results = measure(engine, documents, size, args.only, args.seed, tick)
-            runs.append((engine.model, engine.device, results, time.perf_counter() - started))
+            name = engine.model if window is None else f"{engine.model}-window-{window}"
+            runs.append((name, engine.device, results, time.perf_counter() - started))
     what = "full" if args.full else "quick"
     packages = len({d.package for d in documents})
     title = f"{runs[0][0]} on {runs[0][1]}: {what} evaluation, {packages} held-out packages, seed {args.seed}"
@@ -97,6 +110,15 @@ def run(args: argparse.Namespace) -> int:
     seconds = ", ".join(f"{s:.0f} s" for *_, s in runs)
     console.print(f"{seconds}; every answer is in {path}", style="dim")
     return 0
+
+
+def _windows(asked: list[int] | None, models: int) -> list[int | None]:
+    """Tokens of a window for each model; None for its own."""
+    if asked is None:
+        return [None] * models
+    if len(asked) not in (1, models) or min(asked) < LEAST_WINDOW:
+        raise BadRequestError(f"--window takes a number from {LEAST_WINDOW} on, or one for each model, not {asked}")
+    return [*asked] * (models // len(asked))
 
 
 def _all(
