@@ -93,6 +93,7 @@ class ModelConfig:
                     **{k: int(layout[k]) for k in ("suffix", "prefix", "middle", "mask", "end", "broken")}
                 ),
             )
+            positions = int(raw.get("max_position_embeddings") or config.context)
         except KeyError as missing:
             raise ModelError(
                 f"{source} has no entry {missing}: this is not a model adapted for Remask (see docs/architecture.md)"
@@ -101,7 +102,6 @@ class ModelConfig:
             raise ModelError(f"{source} has an entry of the wrong type: {wrong}") from None
         if config.heads % config.kv_heads or config.head_dim % 2:
             raise ModelError(f"{source}: {config.heads} heads do not divide into {config.kv_heads} key-value heads")
-        positions = int(raw.get("max_position_embeddings") or config.context)
         if not 0 < config.context <= positions:
             raise ModelError(f"{source}: remask.window is {config.context} of {positions} positions that the model has")
         for name, row in asdict(config.reserved).items():

@@ -100,6 +100,7 @@ def test_measured_activations_are_folded_without_changing_the_model(tmp_path, na
         ({"hidden_act": "gelu"}, "hidden_act 'gelu' is not supported"),
         ({"use_sliding_window": True}, "sliding-window attention is not supported"),
         ({"quantization_config": {"quant_method": "gptq"}}, "quantised by gptq are not supported"),
+        ({"max_position_embeddings": "many"}, "has an entry of the wrong type: .*many"),
         ({"vocab_size": 12}, "remask.mask is row 16 of a vocabulary of 12"),
         ({"intermediate_size": 97}, "config.json asks for"),
     ],

@@ -75,11 +75,11 @@ def test_the_layout_is_that_of_the_package(exported):
         assert name in load_file(exported / shard)
 
 
-@pytest.mark.slow
 def test_whoever_may_read_one_file_of_an_exported_model_may_read_all(exported):
     assert len({path.stat().st_mode for path in exported.iterdir()}) == 1
 
 
+@pytest.mark.slow
 def test_exporting_the_packaged_model_changes_no_weight(tmp_path):
     sizes = export(Checkpoint(), tmp_path / "again")
     assert sum(sizes.values()) < 140_000_000
