@@ -10,7 +10,7 @@ import hashlib
 import json
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -47,7 +47,7 @@ class ModelConfig:
     """Shapes of a Llama- or Qwen2-shaped denoiser.
 
     `context` is how many tokens a window has; `context_trained`, how many it had when the model was adapted. A base
-    that knows more positions carries longer windows than those.
+    that knows more `positions` carries longer windows than those.
     """
 
     hidden: int
@@ -63,6 +63,7 @@ class ModelConfig:
     attention_bias: bool
     context: int = field(compare=False)  # models that are read with other windows have the same shape
     context_trained: int = field(compare=False)
+    positions: int = field(compare=False)
     reserved: Reserved
 
     @classmethod
@@ -75,6 +76,7 @@ class ModelConfig:
             hidden = int(raw["hidden_size"])
             layout = raw["remask"]
             trained = int(layout.get("context_trained", 448))
+            context = int(layout.get("window", trained))
             config = cls(
                 hidden=hidden,
                 layers=int(raw["num_hidden_layers"]),
@@ -87,13 +89,13 @@ class ModelConfig:
                 eps=float(raw.get("rms_norm_eps", 1e-6)),
                 tied=bool(raw.get("tie_word_embeddings", False)),
                 attention_bias=bool(raw.get("attention_bias", "Qwen2ForCausalLM" in raw.get("architectures", []))),
-                context=int(layout.get("window", trained)),
+                context=context,
                 context_trained=trained,
+                positions=int(raw.get("max_position_embeddings") or context),
                 reserved=Reserved(
                     **{k: int(layout[k]) for k in ("suffix", "prefix", "middle", "mask", "end", "broken")}
                 ),
             )
-            positions = int(raw.get("max_position_embeddings") or config.context)
         except KeyError as missing:
             raise ModelError(
                 f"{source} has no entry {missing}: this is not a model adapted for Remask (see docs/architecture.md)"
@@ -102,12 +104,18 @@ class ModelConfig:
             raise ModelError(f"{source} has an entry of the wrong type: {wrong}") from None
         if config.heads % config.kv_heads or config.head_dim % 2:
             raise ModelError(f"{source}: {config.heads} heads do not divide into {config.kv_heads} key-value heads")
-        if not 0 < config.context <= positions:
-            raise ModelError(f"{source}: remask.window is {config.context} of {positions} positions that the model has")
+        if not 0 < context <= config.positions:
+            raise ModelError(f"{source}: remask.window is {context} of {config.positions} positions that the model has")
         for name, row in asdict(config.reserved).items():
             if not 0 <= row < config.vocab:
                 raise ModelError(f"{source}: remask.{name} is row {row} of a vocabulary of {config.vocab}")
         return config
+
+    def with_window(self, tokens: int) -> ModelConfig:
+        """The same model read with windows of another length; `ModelError` when it has no positions for them."""
+        if not 0 < tokens <= self.positions:
+            raise ModelError(f"a window of {tokens} tokens: the model has {self.positions} positions, ask for fewer")
+        return replace(self, context=tokens)
 
 
 def _refuse_other_shapes(raw: dict[str, Any], source: Path) -> None:

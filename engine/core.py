@@ -8,7 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -80,7 +80,7 @@ class Engine:
             raise BadRequestError(f"unknown sampler {sampler!r}: choose one of {', '.join(SAMPLERS)}")
         checkpoint = Checkpoint(Path(model) if model is not None else None)
         if window is not None:
-            checkpoint.config = replace(checkpoint.config, context=window)
+            checkpoint.config = checkpoint.config.with_window(window)
         self.vocabulary = Vocabulary(checkpoint.tokenizer_file)
         self._chosen = choose(device)
         if lanes is None:

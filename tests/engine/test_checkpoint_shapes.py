@@ -128,6 +128,10 @@ def test_windows_may_be_longer_than_in_training_but_not_than_the_positions_of_th
     assert (config(window=300).context, config(window=300).context_trained) == (300, 200)
     with pytest.raises(ModelError, match=r"remask.window is 1025 of 1024 positions"):
         config(window=1025)
+    assert config(window=300).with_window(1024).context == 1024
+    for tokens in (0, 1025):
+        with pytest.raises(ModelError, match=f"a window of {tokens} tokens: the model has 1024 positions"):
+            config().with_window(tokens)
 
 
 def test_missing_biases_are_named(tmp_path):
