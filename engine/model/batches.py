@@ -19,7 +19,8 @@ from engine.model.noise import PLACES, Mix, Noiser
 from engine.model.samples import Sampler
 
 # (clean length, noised rows, share): short windows hold more middles for the same work, long ones are what is used.
-SHAPES = ((208, 64, 0.4), (320, 80, 0.35), (512, 96, 0.25))
+SHAPES = ((208, 64, 0.25), (320, 80, 0.25), (672, 96, 0.5))
+CONTEXT_TRAINED = 640  # tokens of a window in the longest of them, which leaves a middle some room
 # Loss weights on the clean stream: of the context, which keeps what the base knows; of tokens that healing half gives
 # away. The middle's other tokens have 1, and so has its <end>: with more, every token of every middle becomes an end by
 # as much more, since one chance is taken from the other.

@@ -97,13 +97,18 @@ class RunFolder:
             raise OSError(str(problem).splitlines()[0]) from None
 
     def save_model(self, checkpoint: Checkpoint, weights: dict[str, torch.Tensor], about: dict[str, Any]) -> None:
-        """Write `weights` as a model folder with fp32 tensors, replacing the last one at once."""
+        """Write `weights` as a model folder with fp32 tensors, replacing the last one at once.
+
+        `about` is what `config.json` tells of the training; its `context` are the tokens of the windows seen there.
+        """
         home, part = self.folder / "model", self.folder / "model.part"
         shutil.rmtree(part, ignore_errors=True)
         try:
             part.mkdir()
             raw = json.loads((checkpoint.folder / "config.json").read_text(encoding="utf-8"))
             raw["remask"]["training"] = about
+            if "context" in about:
+                raw["remask"]["context_trained"] = about["context"]
             (part / "config.json").write_text(json.dumps(raw, indent=1), encoding="utf-8")
             shutil.copy(checkpoint.tokenizer_file, part / "tokenizer.json")
             tensors = {n: np.ascontiguousarray(t) for n, t in to_tensors(checkpoint.config, weights).items()}

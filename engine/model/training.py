@@ -26,7 +26,7 @@ import torch
 from engine.checkpoint import Checkpoint
 from engine.errors import BadRequestError
 from engine.model import curve, loader, shards, speed
-from engine.model.batches import Batch, Batches
+from engine.model.batches import CONTEXT_TRAINED, Batch, Batches
 from engine.model.corpus_report import held_out
 from engine.model.processes import cores
 from engine.model.progress import describe, log, say
@@ -253,7 +253,8 @@ def save(trainer: Trainer, dev: list[Batch], state: bool = True) -> bool:
     """State, model folder, dev losses and curve; False, with the reason on stderr, when the disk does not take it."""
     run = trainer.run
     steps = trained_steps(trainer.checkpoint) + trainer.step
-    about = {"steps": steps, "minutes": round(trainer.minutes, 1), "recipe": asdict(trainer.recipe)}
+    context = min(CONTEXT_TRAINED, trainer.checkpoint.config.positions)
+    about = {"steps": steps, "minutes": round(trainer.minutes, 1), "context": context, "recipe": asdict(trainer.recipe)}
     try:
         if state:
             run.save(trainer.state())

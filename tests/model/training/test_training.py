@@ -73,6 +73,7 @@ def test_a_run_leaves_a_model_that_loads_a_log_and_a_curve(train, tmp_path, tiny
     before, after = Checkpoint(tiny), Checkpoint(tmp_path / "run" / "model")
     name = "model.layers.0.mlp.down_proj.weight"
     assert (before.dense(name) != after.dense(name)).any()
+    assert (after.config.context_trained, after.config.context) == (640, before.config.context)
     records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if "loss" in r] == [1, 2]
     assert {"middle", "end", "masked middle"} <= set(records[0]["dev"])
