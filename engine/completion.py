@@ -19,7 +19,6 @@ from engine.denoise import DenoiseSampler
 from engine.ends import (
     End,
     body_indent,
-    cut_at_dedent,
     cut_at_line,
     ends,
     following_tokens,
@@ -33,20 +32,20 @@ from engine.overtaken import Overtaken
 from engine.recollection import Recollection, likelier
 from engine.sampler import Draft, Observer, Opening, Sampler, Task, Trace
 from engine.scoring import Readings, Scorer, suffix_scores
+from engine.spot import NEAR, Spot
 from engine.stopwatch import Stopwatch
 from engine.types import CompleteAnswer, CompleteRequest, Completion
 from engine.verify import Parser, Verifier
 from engine.vocabulary import Vocabulary
 from engine.window import Window, WindowBuilder
-from grammars.blocks import opens_block
 
 RENOISE_ROUNDS = 2
-NEAR = 8  # ends that the parser is asked about
 TIE = 2.0  # nats between two ends within which the suffix behind them decides
 SUFFIX_TOKENS = 4
 SUFFIX_CHARACTERS = 64
 MARGIN = 4.0  # nats below the likeliest end at which an end is no longer a rival to it
 UNLIKELY = math.log(0.02)  # an end less likely than this is not where the middle ends
+BODY = 4  # tokens that a block has at least, its line break among them
 LINES = 4  # line breaks after which a draft that should end inside a line is given up
 
 
@@ -210,7 +209,16 @@ class Completer:
         choices = self._ends(spot, draft, not spot.block)
         choices, passes = self._untied(spot, cache, task, draft, choices, clock)
         steps += passes
-        chosen = self._settled(spot, choices)
+        chosen = None
+        if not out_of_time(task) and (wide := self._opened(spot, draft, choices)) is not None:
+            clock.lap("verify")
+            longer = self._sample(cache, self._with_block(wide, task, draft), clock)
+            steps += longer.steps
+            chosen = self._filled(wide, longer, len(draft.tokens))
+            if chosen is not None:
+                draft, spot = longer, wide
+        if chosen is None:
+            chosen = self._settled(spot, choices)
         clock.lap("verify")
         if chosen is None and not out_of_time(task) and (more := self._go_on(spot, task, draft, choices)) is not None:
             longer = self._sample(cache, more, clock)
@@ -221,16 +229,8 @@ class Completer:
             if chosen is not None:
                 draft = longer
         if chosen is None:
-            chosen = spot.first_holding(choices)
+            chosen = spot.first_holding(choices) or (self._closed(spot, draft) if spot.block else None)
         clock.lap("verify")
-        if chosen is None and not out_of_time(task) and (wide := self._opened(spot, draft)) is not None:
-            longer = self._sample(cache, self._with_block(wide, task, draft), clock)
-            steps += longer.steps
-            found = self._ends(wide, longer, False)
-            chosen = self._settled(wide, found) or wide.first_holding(found)
-            clock.lap("verify")
-            if chosen is not None:
-                draft, spot = longer, wide
         if chosen is None and choices and choices[0].text.strip():
             chosen, draft = self._mended(spot, cache, task, draft, choices, clock)
             steps += draft.steps
@@ -304,25 +304,35 @@ class Completer:
             return None
         return replace(behind_draft(task, known), least=least, stop=stop)
 
-    def _opened(self, spot: Spot, draft: Draft) -> Spot | None:
-        """The place as one of several lines, where one was asked for, might be more, and opens a block; else None."""
-        request = spot.request
-        if spot.block or request.multiline is not None or draft.ended or len(draft.tokens) >= request.max_tokens:
+    def _opened(self, spot: Spot, draft: Draft, choices: list[End]) -> Spot | None:
+        """The place that a line of a draft opens, where that line is what the draft makes likeliest; else None."""
+        text = cut_at_line(self.text(spot.window, draft.tokens)).rstrip()
+        if len(draft.tokens) >= spot.request.max_tokens or (wide := spot.opened_by(text, draft.ended)) is None:
             return None
-        typed = request.prefix[request.prefix.rfind("\n") + 1 :]
-        line = typed + cut_at_line(self.text(spot.window, draft.tokens))
-        before = spot.verifier.before
-        if not spot.ends_line or not opens_block(before, line.strip()):
-            return None
-        # An opened brace must be closed again within the room there is, or nothing of the block holds.
-        if not before.language.indentation_matters:
-            return None
-        return replace(spot, block=True, indent=body_indent(line), clauses=before.language.clauses)
+        likeliest = bool(choices) and choices[0].text.rstrip() == text
+        return wide if likeliest or self._settled(spot, choices) is None else None
 
     def _with_block(self, wide: Spot, task: Task, draft: Draft) -> Task:
         """What to ask for when a line has opened a block: that line again, and the block behind it."""
         follow = following_tokens(self.vocabulary, wide.request.suffix, line=False)
-        return replace(behind_draft(task, draft.tokens), stop=self._stop(wide, lines=1), follow=follow)
+        least = len(draft.tokens) + BODY
+        return replace(behind_draft(task, draft.tokens), stop=self._stop(wide, lines=1), follow=follow, least=least)
+
+    def _filled(self, wide: Spot, draft: Draft, first: int) -> End | None:
+        """The likeliest end of a draft behind its `first` tokens, or its first lines with what they open closed."""
+        found = [end for end in self._ends(wide, draft, False) if end.tokens > first]
+        return self._settled(wide, found) or self._closed(wide, draft) or wide.first_holding(found)
+
+    def _closed(self, spot: Spot, draft: Draft) -> End | None:
+        """The first lines of a draft with the brackets closed that they leave open, where that holds."""
+        texts = [self.text(spot.window, draft.tokens[:n]) for n in range(len(draft.tokens) + 1)]
+        kept = spot.cut(texts[-1])
+        lines = kept.split("\n")
+        closed = spot.closed(lines if draft.ended or kept != texts[-1] else lines[:-1])
+        if closed is None:
+            return None
+        text, closing = closed
+        return End(text + closing, next(n for n, t in enumerate(texts) if len(t) >= len(text)), 0.0, whole=False)
 
     def _mended(
         self, spot: Spot, cache: Cache, task: Task, draft: Draft, choices: list[End], clock: Stopwatch
@@ -380,48 +390,6 @@ class Completer:
         logprobs = [*draft.logprobs[: end.tokens], end.ending]
         confidence = math.exp(sum(logprobs) / len(logprobs))
         return Completion(text, round(min(confidence, 1.0), 4), end.tokens + end.whole, steps)
-
-
-@dataclass(frozen=True, slots=True)
-class Spot:
-    """The place that a request asks about: one line or a block, and what the parser thinks of a text there.
-
-    `indent` is what a block's lines have at least. Where the text's first line is a header itself, one of `clauses` may
-    stand in its column.
-    """
-
-    request: CompleteRequest
-    window: Window
-    block: bool
-    indent: int
-    verifier: Verifier
-    clauses: tuple[str, ...] = ()
-
-    @property
-    def ends_line(self) -> bool:
-        """Whether nothing stands behind the cursor in its line."""
-        return self.request.suffix[:1] in ("", "\n", "\r")
-
-    def cut(self, text: str) -> str:
-        """What of a text belongs to the block, where there is one."""
-        return cut_at_dedent(text, self.indent, self.clauses) if self.block else text
-
-    def first_holding(self, found: list[End]) -> End | None:
-        """The likeliest of some ends that does no harm."""
-        return next((e for e in found[:NEAR] if e.text.strip() and self.verifier.holds(e.text)), None)
-
-    def first_settling(self, lines: list[Completion]) -> Completion | None:
-        """The first of some texts that `settles`."""
-        return next((line for line in lines if self.settles(line.text)), None)
-
-    def settles(self, text: str) -> bool:
-        """Whether `text` does no harm and, as a block, is one: not a comment alone, nor opening another one."""
-        before = self.verifier.before
-        code = [line.strip() for line in text.split("\n") if line.strip()]
-        code = [line for line in code if not line.startswith(before.language.line_comment)]
-        if self.block and (not code or opens_block(before, code[-1])):
-            return False
-        return self.verifier.holds(text)
 
 
 def behind_draft(task: Task, known: list[int]) -> Task:

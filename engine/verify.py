@@ -51,6 +51,10 @@ class Verifier:
         """Never worse: no new error touches the middle and no more bytes are under errors than before."""
         return not self._insertions.is_worse(middle)
 
+    def broken_bytes(self, middle: str) -> int:
+        """How many bytes of the file with a middle are under errors."""
+        return self._insertions.after(middle).error_bytes
+
     def broken_spans(self, middle: str) -> list[tuple[int, int]]:
         """Character spans of `middle` under new errors; all of it when the parser blames no place in it."""
         after = self._insertions.after(middle)

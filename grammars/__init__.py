@@ -3,6 +3,7 @@
 Knows nothing of models or editors.
 """
 
+from grammars.closing import closings, opens_at_end
 from grammars.edits import TokenEdit, propose, swallowed
 from grammars.errors import ErrorNode
 from grammars.faults import Fault, Reading, narrowed, site_of, unread
@@ -24,6 +25,7 @@ __all__ = [
     "TokenEdit",
     "UnknownLanguageError",
     "accepts",
+    "closings",
     "for_path",
     "gained",
     "get",
@@ -32,6 +34,7 @@ __all__ = [
     "names",
     "narrowed",
     "new_errors",
+    "opens_at_end",
     "propose",
     "site_of",
     "swallowed",

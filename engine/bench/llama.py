@@ -103,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     rows = [table_row(name, mean, [*peers], args.tokens) for name in [*(way.name for way in ours), *peers]]
     columns = ["way", "prompt ms", "cold ms", "warm ms", "tokens/s warm"]
     columns += [f"{kind} x {name.split()[-1]}" for name in peers for kind in ("cold", "warm")]
-    speed.show(Console(), f"{args.tokens} tokens behind 448", about, columns, rows)
+    speed.show(Console(), f"{args.tokens} tokens behind windows of {checkpoint.config.context}", about, columns, rows)
     speed.write(args.json, {"about": about, "gguf": gguf.name, "tokens": args.tokens, "rows": rows})
     return 0
 

@@ -134,6 +134,32 @@ def test_a_line_that_opens_a_block_comes_with_its_block(engine, code):
     assert "\n" not in text(engine, code, multiline=False)
 
 
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        ("const PI = 3.14;\n\nfunction area(radius) <|>\n", "javascript"),
+        ("class Stack {\n  constructor() {\n    this.items = [];\n  }\n\n  push(item) <|>\n}\n", "javascript"),
+        ("const app = require('express')();\n\napp.get('/users', (req, res) => <|>\n", "javascript"),
+        ("export function add(a: number, b: number): number <|>\n", "typescript"),
+        ("def check(value):\n    if value < 0:\n        raise ValueError(<|>\n    return value\n", "python"),
+    ],
+)
+def test_what_a_line_opens_comes_with_its_contents_and_is_closed(engine, code, language):
+    middle = text(engine, code, language)
+    assert middle.strip()
+    assert not grammars.get(language).parse(code.replace(CURSOR, middle)).broken
+    assert "\n" not in text(engine, code, language, multiline=False)
+
+
+def test_a_bracket_that_the_file_closes_gets_no_second_closer(engine):
+    code = (
+        "function total(items) {\n  let sum = 0;\n  for (const item of <|>\n    sum += item;\n  }\n  return sum;\n}\n"
+    )
+    middle = text(engine, code, "javascript")
+    assert "\n" not in middle
+    assert not grammars.get("javascript").parse(code.replace(CURSOR, middle)).broken
+
+
 def test_javascript_blocks_close_where_the_file_closes_them(engine):
     code = (
         "class Rectangle {\n  constructor(width, height) {\n    this.width = width;\n    this.height = height;\n  }\n\n"

@@ -1,0 +1,109 @@
+"""The place that a completion is asked for: one line or a block, and what the parser thinks of a text there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import grammars
+from engine.ends import End, body_indent, cut_at_dedent
+from engine.types import CompleteRequest, Completion
+from engine.verify import Verifier
+from engine.window import Window
+from grammars.blocks import opens_block
+
+NEAR = 8  # ends that the parser is asked about
+BRACKETS = (")", "]", "}")  # what a line may begin with that goes on with a statement which opened one
+STYLE = 4_000  # characters of the prefix that show whether statements of this file end as its language has it
+CLOSED = 4  # lines, at most, of a text that closes nothing by itself: a small model that finds no end repeats itself
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """The place that a request asks about: one line or a block, and what the parser thinks of a text there.
+
+    `indent` is what a block's lines have at least. Where the text's first line is a header itself, or leaves a bracket
+    open (`bracketed`), one of `clauses` may stand in its column.
+    """
+
+    request: CompleteRequest
+    window: Window
+    block: bool
+    indent: int
+    verifier: Verifier
+    clauses: tuple[str, ...] = ()
+    bracketed: bool = False
+
+    @property
+    def ends_line(self) -> bool:
+        """Whether nothing stands behind the cursor in its line."""
+        return self.request.suffix[:1] in ("", "\n", "\r")
+
+    @property
+    def typed(self) -> str:
+        """What stands before the cursor in its line."""
+        return self.request.prefix[self.request.prefix.rfind("\n") + 1 :]
+
+    def cut(self, text: str) -> str:
+        """What of a text belongs to the block, where there is one."""
+        return cut_at_dedent(text, self.indent, self.clauses) if self.block else text
+
+    def first_holding(self, found: list[End]) -> End | None:
+        """The likeliest of some ends that does no harm."""
+        return next((e for e in found[:NEAR] if e.text.strip() and self.verifier.holds(e.text)), None)
+
+    def first_settling(self, lines: list[Completion]) -> Completion | None:
+        """The first of some texts that `settles`."""
+        return next((line for line in lines if self.settles(line.text)), None)
+
+    def settles(self, text: str) -> bool:
+        """Whether `text` does no harm and, as a block, is one, closed where it opened a bracket."""
+        if self.block and (self.bare(text) or (self.bracketed and self.wants_closing(text))):
+            return False
+        return self.verifier.holds(text)
+
+    def opened_by(self, text: str, ended: bool) -> Spot | None:
+        """The place as one of several lines, where `text` is its line and opens a block, or a bracket left unclosed.
+
+        `ended` tells that the model said `<end>` behind it. None where one line was asked for, or is all there is.
+        """
+        language, line = self.verifier.before.language, self.typed + text
+        if self.block or self.request.multiline is not None or not self.ends_line:
+            return None
+        if language.indentation_matters and opens_block(self.verifier.before, line.strip()):
+            if ended or self.settles(text):
+                return None
+            return replace(self, block=True, indent=body_indent(line), clauses=language.clauses)
+        if not grammars.opens_at_end(language, line) or not self.wants_closing(text):
+            return None
+        return replace(self, block=True, indent=body_indent(line), clauses=BRACKETS, bracketed=True)
+
+    def closed(self, lines: Sequence[str]) -> tuple[str, str] | None:
+        """As many of the first lines, two or more, as hold once what they leave open is closed, and what closes it."""
+        for count in range(min(len(lines), CLOSED), 1, -1):
+            text = "\n".join(lines[:count]).rstrip()
+            if self.bare(text):
+                continue
+            for closing in self._closings(text):
+                if self.verifier.holds(text + closing):
+                    return text, closing
+        return None
+
+    def _closings(self, text: str) -> Iterator[str]:
+        """What may close what `text` leaves open, in the style of the file."""
+        language = self.verifier.before.language
+        ends = f"{language.statement_end}\n"
+        near = self.request.prefix[-STYLE:]
+        return grammars.closings(language, self.typed, text, ends in near or ends in text or "\n" not in near)
+
+    def bare(self, text: str) -> bool:
+        """Whether `text` is a comment alone, or ends by opening a block."""
+        before = self.verifier.before
+        code = [line.strip() for line in text.split("\n") if line.strip()]
+        code = [line for line in code if not line.startswith(before.language.line_comment)]
+        return not code or opens_block(before, code[-1])
+
+    def wants_closing(self, text: str) -> bool:
+        """Whether the file is less broken with the brackets closed that `text` leaves open."""
+        broken = self.verifier.broken_bytes
+        return any(broken(text + closing) < broken(text) for closing in self._closings(text))
