@@ -18,7 +18,6 @@ from engine.cancellation import CancelToken
 from engine.denoise import DenoiseSampler
 from engine.ends import (
     End,
-    body_indent,
     cut_at_line,
     ends,
     following_tokens,
@@ -71,7 +70,7 @@ class Completer:
         clock.lap("verify")
         window = self.windows.build(request.prefix, request.suffix)
         clock.lap("window")
-        spot = Spot(request, window, block, body_indent(request.prefix), Verifier(before, cursor))
+        spot = Spot.at(request, window, block, Verifier(before, cursor))
         memory = self._recollect(request, window, block)
         remembered = spot.first_settling(memory.lines)
         clock.lap("memory")
@@ -226,10 +225,12 @@ class Completer:
             wider = self._ends(spot, longer, not spot.block and draft.ended)
             # An end that was there before was turned down before.
             chosen = self._settled(spot, [end for end in wider if end.tokens > len(draft.tokens)])
+            if chosen is None and spot.bracketed:
+                chosen = self._closed(spot, longer)
             if chosen is not None:
                 draft = longer
         if chosen is None:
-            chosen = spot.first_holding(choices) or (self._closed(spot, draft) if spot.block else None)
+            chosen = self._holding(spot, draft, choices)
         clock.lap("verify")
         if chosen is None and choices and choices[0].text.strip():
             chosen, draft = self._mended(spot, cache, task, draft, choices, clock)
@@ -321,7 +322,12 @@ class Completer:
     def _filled(self, wide: Spot, draft: Draft, first: int) -> End | None:
         """The likeliest end of a draft behind its `first` tokens, or its first lines with what they open closed."""
         found = [end for end in self._ends(wide, draft, False) if end.tokens > first]
-        return self._settled(wide, found) or self._closed(wide, draft) or wide.first_holding(found)
+        return self._settled(wide, found) or self._holding(wide, draft, found)
+
+    def _holding(self, spot: Spot, draft: Draft, choices: list[End]) -> End | None:
+        """Where no end settles: the likeliest that does no harm, or, first where it must be, one that is closed."""
+        closed = self._closed(spot, draft) if spot.bracketed else None
+        return closed or spot.first_holding(choices) or (self._closed(spot, draft) if spot.block else None)
 
     def _closed(self, spot: Spot, draft: Draft) -> End | None:
         """The first lines of a draft with the brackets closed that they leave open, where that holds."""

@@ -23,7 +23,7 @@ class Spot:
     """The place that a request asks about: one line or a block, and what the parser thinks of a text there.
 
     `indent` is what a block's lines have at least. Where the text's first line is a header itself, or leaves a bracket
-    open (`bracketed`), one of `clauses` may stand in its column.
+    open, one of `clauses` may stand in its column. `bracketed`: what is written must close a bracket that is open here.
     """
 
     request: CompleteRequest
@@ -34,6 +34,14 @@ class Spot:
     clauses: tuple[str, ...] = ()
     bracketed: bool = False
 
+    @classmethod
+    def at(cls, request: CompleteRequest, window: Window, block: bool, verifier: Verifier) -> Spot:
+        """The place of a request: one line, or a block, of which a bracket above may be open still."""
+        spot = cls(request, window, block, body_indent(request.prefix), verifier)
+        if not block or not spot.ends_line or not verifier.before.tree.root_node.has_error:
+            return spot
+        return replace(spot, bracketed=spot.wants_closing(""))
+
     @property
     def ends_line(self) -> bool:
         """Whether nothing stands behind the cursor in its line."""
@@ -43,6 +51,14 @@ class Spot:
     def typed(self) -> str:
         """What stands before the cursor in its line."""
         return self.request.prefix[self.request.prefix.rfind("\n") + 1 :]
+
+    @property
+    def head(self) -> str:
+        """What stands before the cursor in its line, and where that is nothing, the line above that opens the block."""
+        if self.typed.strip() or not self.block:
+            return self.typed
+        prefix = self.request.prefix
+        return prefix[prefix.rfind("\n", 0, len(prefix.rstrip())) + 1 :]
 
     def cut(self, text: str) -> str:
         """What of a text belongs to the block, where there is one."""
@@ -79,10 +95,10 @@ class Spot:
         return replace(self, block=True, indent=body_indent(line), clauses=BRACKETS, bracketed=True)
 
     def closed(self, lines: Sequence[str]) -> tuple[str, str] | None:
-        """As many of the first lines, two or more, as hold once what they leave open is closed, and what closes it."""
-        for count in range(min(len(lines), CLOSED), 1, -1):
+        """As many of the first lines as hold once what they leave open is closed, and what closes it."""
+        for count in range(min(len(lines), CLOSED), 0, -1):
             text = "\n".join(lines[:count]).rstrip()
-            if self.bare(text):
+            if self.bare(text) or grammars.opens_at_end(self.verifier.before.language, text):
                 continue
             for closing in self._closings(text):
                 if self.verifier.holds(text + closing):
@@ -94,7 +110,7 @@ class Spot:
         language = self.verifier.before.language
         ends = f"{language.statement_end}\n"
         near = self.request.prefix[-STYLE:]
-        return grammars.closings(language, self.typed, text, ends in near or ends in text or "\n" not in near)
+        return grammars.closings(language, self.head, text, ends in near or ends in text or "\n" not in near)
 
     def bare(self, text: str) -> bool:
         """Whether `text` is a comment alone, or ends by opening a block."""

