@@ -296,7 +296,8 @@ class Completer:
     def _go_on(self, spot: Spot, task: Task, draft: Draft, choices: list[End]) -> Task | None:
         """What to ask for when a draft ended too early; None when it did not end, or had no room."""
         known = draft.tokens
-        stop, least = self._stop(spot, lines=1), len(known) + 1
+        empty = spot.block and not self.text(spot.window, known).strip()
+        stop, least = self._stop(spot, lines=1), len(known) + (BODY if empty else 1)
         if not draft.ended:
             if spot.block or spot.ends_line or not choices or choices[0].score > UNLIKELY:
                 return None
@@ -389,10 +390,7 @@ class Completer:
 
     def _as_completion(self, spot: Spot, end: End, draft: Draft, steps: int) -> Completion:
         """An end with its confidence: the geometric mean of its tokens' probabilities and of that of ending there."""
-        text = end.text
-        if spot.block and spot.ends_line:
-            text = text.rstrip()
-        text = with_line_breaks_of(text, spot.request.prefix, spot.request.suffix)
+        text = with_line_breaks_of(spot.shaped(end.text), spot.request.prefix, spot.request.suffix)
         logprobs = [*draft.logprobs[: end.tokens], end.ending]
         confidence = math.exp(sum(logprobs) / len(logprobs))
         return Completion(text, round(min(confidence, 1.0), 4), end.tokens + end.whole, steps)

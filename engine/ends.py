@@ -11,6 +11,7 @@ likely, one more pass reads the suffix's first tokens behind each of them (`engi
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -21,6 +22,8 @@ from engine.sampler import Draft
 from engine.vocabulary import Vocabulary
 
 Cut = Callable[[str], str]
+WORD = re.compile(r"\w")
+UNSURE = 0.02  # what no draft is surer of than the rest, not to go on as the suffix does
 REPEATED = 8  # characters of the suffix, repeated by a draft, after which no more is written
 
 
@@ -57,7 +60,8 @@ def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, cut: Cut) 
             break
         before = going_on
         if first <= n < len(draft.end_logprobs):
-            ending = float(np.logaddexp(draft.end_logprobs[n], draft.follow_logprobs[n]))
+            follow = draft.follow_logprobs[n] + _turn(draft, texts, n, suffix)
+            ending = float(np.logaddexp(draft.end_logprobs[n], follow))
             found.append(End(text, n, going_on + ending, ending))
             going_on += math.log(max(1.0 - math.exp(min(ending, 0.0)), 1e-6))
     best: dict[str, End] = {}
@@ -65,6 +69,21 @@ def ends(draft: Draft, texts: Sequence[str], first: int, suffix: str, cut: Cut) 
         if end.text not in best or end.score > best[end.text].score:
             best[end.text] = end
     return sorted(best.values(), key=lambda end: -end.score)
+
+
+def _turn(draft: Draft, texts: Sequence[str], n: int, suffix: str) -> float:
+    """The log-probability that what a draft writes behind n tokens, the suffix's beginning, goes on as the suffix does.
+
+    The `)` of `(user) => {` begins a suffix `)` as well. How sure the draft is of its first token that is not the
+    suffix's tells one from the other; where it has repeated words of the suffix by then, it was the suffix.
+    """
+    for at in range(n, len(draft.tokens)):
+        written = texts[at + 1][len(texts[n]) :]
+        if not suffix.startswith(written) and not written.startswith(suffix):
+            return math.log(max(1.0 - math.exp(min(draft.logprobs[at], 0.0)), UNSURE)) if at > n else 0.0
+        if WORD.search(written):
+            break
+    return 0.0
 
 
 def _inside_token(before: str, text: str, n: int, score: float, suffix: str) -> list[End]:

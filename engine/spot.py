@@ -14,6 +14,7 @@ from grammars.blocks import opens_block
 
 NEAR = 8  # ends that the parser is asked about
 BRACKETS = (")", "]", "}")  # what a line may begin with that goes on with a statement which opened one
+AUTOMATIC = ")]};, \t\r"  # what may stand behind a cursor that is at the end of what was typed
 STYLE = 4_000  # characters of the prefix that show whether statements of this file end as its language has it
 CLOSED = 4  # lines, at most, of a text that closes nothing by itself: a small model that finds no end repeats itself
 
@@ -38,7 +39,7 @@ class Spot:
     def at(cls, request: CompleteRequest, window: Window, block: bool, verifier: Verifier) -> Spot:
         """The place of a request: one line, or a block, of which a bracket above may be open still."""
         spot = cls(request, window, block, body_indent(request.prefix), verifier)
-        if not block or not spot.ends_line or not verifier.before.tree.root_node.has_error:
+        if not block or not spot.ends_code or not verifier.before.tree.root_node.has_error:
             return spot
         return replace(spot, bracketed=spot.wants_closing(""))
 
@@ -46,6 +47,12 @@ class Spot:
     def ends_line(self) -> bool:
         """Whether nothing stands behind the cursor in its line."""
         return self.request.suffix[:1] in ("", "\n", "\r")
+
+    @property
+    def ends_code(self) -> bool:
+        """Whether nothing but what an editor closed by itself stands behind the cursor in its line."""
+        suffix = self.request.suffix
+        return not suffix[: (suffix + "\n").index("\n")].strip(AUTOMATIC)
 
     @property
     def typed(self) -> str:
@@ -63,6 +70,19 @@ class Spot:
     def cut(self, text: str) -> str:
         """What of a text belongs to the block, where there is one."""
         return cut_at_dedent(text, self.indent, self.clauses) if self.block else text
+
+    def shaped(self, text: str) -> str:
+        """A block's text without blanks at its end; closers of what was typed that follow get a line of their own."""
+        if not self.block or not self.ends_code:
+            return text
+        if self.ends_line:
+            return text.rstrip()
+        typed = self.typed
+        if text.lstrip(" \t")[:1] not in ("\n", "\r") or not grammars.opens_at_end(
+            self.verifier.before.language, typed
+        ):
+            return text
+        return text.rstrip() + "\n" + typed[: len(typed) - len(typed.lstrip())]
 
     def first_holding(self, found: list[End]) -> End | None:
         """The likeliest of some ends that does no harm."""
@@ -84,7 +104,7 @@ class Spot:
         `ended` tells that the model said `<end>` behind it. None where one line was asked for, or is all there is.
         """
         language, line = self.verifier.before.language, self.typed + text
-        if self.block or self.request.multiline is not None or not self.ends_line:
+        if self.block or self.request.multiline is not None or not self.ends_code:
             return None
         if language.indentation_matters and opens_block(self.verifier.before, line.strip()):
             if ended or self.settles(text):

@@ -153,6 +153,23 @@ def test_what_a_line_opens_comes_with_its_contents_and_is_closed(engine, code, l
     assert "\n" not in text(engine, code, language, multiline=False).strip()
 
 
+@pytest.mark.parametrize(
+    ("code", "language"),
+    [
+        ("const app = require('express')();\n\napp.get('/users', (req, res) => <|>)\n", "javascript"),
+        ("const app = require('express')();\n\n  app.get('/users', (req, res) => {<|>});\n", "javascript"),
+    ],
+)
+def test_what_an_editor_closed_by_itself_stays_behind_what_is_written(engine, code, language):
+    middle = text(engine, code, language)
+    assert middle.strip()
+    after = code.replace(CURSOR, middle)
+    assert not grammars.get(language).parse(after).broken
+    if middle.startswith("\n"):
+        # What was opened in the cursor's line is closed in its column.
+        assert middle.endswith("\n  "), after
+
+
 def test_a_bracket_that_the_file_closes_gets_no_second_closer(engine):
     code = (
         "function total(items) {\n  let sum = 0;\n  for (const item of <|>\n    sum += item;\n  }\n  return sum;\n}\n"

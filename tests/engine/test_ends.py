@@ -46,6 +46,18 @@ def test_writing_the_suffix_is_as_good_as_saying_end():
     assert best(pieces, draft, ", height)\n") == "width"
 
 
+def test_what_begins_like_the_suffix_and_turns_away_is_no_end():
+    pieces, suffix = ["(", "user", ")", " =>", " {"], ")\n"
+    chances = drafted(pieces, [1e-4] * 5 + [0.9], [1e-4, 1e-4, 0.99, 1e-4, 1e-4, 1e-4], each=0.97)
+    assert best(pieces, chances, suffix) == "(user) => {"
+    # Unless the draft was not sure of it, or went on with words of the suffix first.
+    chances = drafted(pieces, [1e-4] * 5 + [0.4], [1e-4, 1e-4, 0.99, 1e-4, 1e-4, 1e-4], each=0.3)
+    assert best(pieces, chances, suffix) == "(user"
+    pieces, suffix = ["{ a }", " from", " '../x'"], " from './y'\n"
+    chances = drafted(pieces, [1e-4] * 3 + [0.9], [1e-4, 0.6, 1e-4, 1e-4], each=0.97)
+    assert best(pieces, chances, suffix) == "{ a }"
+
+
 def test_a_token_that_reaches_into_the_suffix_is_cut():
     pieces = ["call", "(", "x", "))"]
     assert best(pieces, drafted(pieces, [1e-5] * 4), ")\n") == "call(x)"
