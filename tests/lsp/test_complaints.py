@@ -124,6 +124,24 @@ async def test_complaint_2_a_closer_added_while_typing_along_is_not_doubled(edit
     assert buffer.with_item(rest) == wanted
 
 
+@pytest.mark.parametrize(
+    "code",
+    [
+        "const app = require('express')();\n\napp.get('/users', (req, res) => <|>);\n",
+        "const app = require('express')();\n\napp.get('/users', (req, res) => {<|>});\n",
+        "const app = require('express')();\n\napp.get('/users', (req, res) => {\n  <|>\n});\n",
+        "const app = require('express')();\n\napp.get('/users', (req, res) => <|>\n",
+    ],
+)
+async def test_complaint_2_a_body_fits_whether_the_editor_closes_brackets_or_not(editor: Editor, code: str) -> None:
+    buffer = editor.open(code, "javascript")
+    item = await suggestion(buffer)
+    after = buffer.with_item(item)
+    assert not grammars.get("javascript").parse(after).broken, after
+    assert after.count("{") == after.count("}"), after
+    assert ";})" not in after, after
+
+
 async def test_complaint_3_no_suggestion_repeats_the_line_that_follows(editor: Editor) -> None:
     lines = CODE.replace("<|>", "Item(name, price, count))").splitlines()
     for row in (12, 22):
