@@ -309,7 +309,7 @@ class Completer:
     def _opened(self, spot: Spot, draft: Draft, choices: list[End]) -> Spot | None:
         """The place that a line of a draft opens, where that line is what the draft makes likeliest; else None."""
         text = cut_at_line(self.text(spot.window, draft.tokens)).rstrip()
-        if len(draft.tokens) >= spot.request.max_tokens or (wide := spot.opened_by(text, draft.ended)) is None:
+        if len(draft.tokens) >= spot.request.max_tokens or (wide := spot.opened_by(text)) is None:
             return None
         likeliest = bool(choices) and choices[0].text.rstrip() == text
         return wide if likeliest or self._settled(spot, choices) is None else None

@@ -10,7 +10,7 @@ from engine.ends import End, body_indent, cut_at_dedent
 from engine.types import CompleteRequest, Completion
 from engine.verify import Verifier
 from engine.window import Window
-from grammars.blocks import opens_block
+from grammars.blocks import deeper_follows, opens_block
 
 NEAR = 8  # ends that the parser is asked about
 BRACKETS = (")", "]", "}")  # what a line may begin with that goes on with a statement which opened one
@@ -85,8 +85,9 @@ class Spot:
         return text.rstrip() + "\n" + typed[: len(typed) - len(typed.lstrip())]
 
     def first_holding(self, found: list[End]) -> End | None:
-        """The likeliest of some ends that does no harm."""
-        return next((e for e in found[:NEAR] if e.text.strip() and self.verifier.holds(e.text)), None)
+        """The likeliest of some ends that does no harm and says something."""
+        said = (e for e in found[:NEAR] if e.text.strip() and not (self.block and self.bare(e.text)))
+        return next((e for e in said if self.verifier.holds(e.text)), None)
 
     def first_settling(self, lines: list[Completion]) -> Completion | None:
         """The first of some texts that `settles`."""
@@ -98,19 +99,20 @@ class Spot:
             return False
         return self.verifier.holds(text)
 
-    def opened_by(self, text: str, ended: bool) -> Spot | None:
+    def opened_by(self, text: str) -> Spot | None:
         """The place as one of several lines, where `text` is its line and opens a block, or a bracket left unclosed.
 
-        `ended` tells that the model said `<end>` behind it. None where one line was asked for, or is all there is.
+        None where one line was asked for, or where the block is there or the bracket closed already.
         """
-        language, line = self.verifier.before.language, self.typed + text
+        before, line = self.verifier.before, self.typed + text
         if self.block or self.request.multiline is not None or not self.ends_code:
             return None
-        if language.indentation_matters and opens_block(self.verifier.before, line.strip()):
-            if ended or self.settles(text):
+        if before.language.indentation_matters and opens_block(before, line.strip()):
+            indent = body_indent(line)
+            if deeper_follows(before.text, self.verifier.offset, indent - 1):
                 return None
-            return replace(self, block=True, indent=body_indent(line), clauses=language.clauses)
-        if not grammars.opens_at_end(language, line) or not self.wants_closing(text):
+            return replace(self, block=True, indent=indent, clauses=before.language.clauses)
+        if not grammars.opens_at_end(before.language, line) or not self.wants_closing(text):
             return None
         return replace(self, block=True, indent=body_indent(line), clauses=BRACKETS, bracketed=True)
 

@@ -51,7 +51,11 @@ def has_body(source: Source, offset: int) -> bool:
     start = text.rfind("\n", 0, offset) + 1
     line = text[start:offset]
     header = line if line.strip() else text[:start].rstrip().rsplit("\n", 1)[-1]
-    indent = len(header) - len(header.lstrip())
+    return deeper_follows(text, offset, len(header) - len(header.lstrip()))
+
+
+def deeper_follows(text: str, offset: int, indent: int) -> bool:
+    """Whether the next line that is not blank has more than `indent` columns of blanks."""
     for following in text[offset:].split("\n", 64)[1:64]:
         if following.strip():
             return len(following) - len(following.lstrip()) > indent

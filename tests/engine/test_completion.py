@@ -125,6 +125,8 @@ def test_an_empty_file_and_a_blank_one_do_no_harm(engine, language):
     [
         "def load(path):\n    t<|>\n\n\ndef save(path, text):\n    path.write_text(text)\n",
         "def total(orders):\n    result = 0\n    <|>\n    return result\n",
+        "def total(orders):\n    result = 0\n    for order in <|>\n    return result\n",
+        "import math\n\n\ndef area(radius<|>\n\n\nprint(area(2))\n",
     ],
 )
 def test_a_line_that_opens_a_block_comes_with_its_block(engine, code):

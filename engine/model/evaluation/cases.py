@@ -1,8 +1,9 @@
 """Cursors in held-out files: what stands before and after each, and what was there.
 
 `line`: the rest of a line, or a whole one. `inside`: an expression with more of its line behind it. `block`: the body
-of a header. `span`: any stretch of text, cut without regard to syntax. Cuts fall inside words too, as typing does.
-Holes that only what follows can decide are in `holes.py`.
+of a header. `statement`: what is missing of one of several lines while its first line is typed. `span`: any stretch of
+text, cut without regard to syntax. Cuts fall inside words too, as typing does. Holes that only what follows can decide
+are in `holes.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import tree_sitter
 import grammars
 from engine.model.evaluation.documents import Document
 from grammars import Source
+from grammars.blocks import opens_block
 
 MAX_CHARACTERS = 240  # a middle: what fits into 64 tokens with room to spare
 WORD = re.compile(r"\w+|[^\w\s]")
@@ -142,6 +144,22 @@ def _block(source: Source, rng: random.Random) -> Iterator[Span]:
         yield (header_end if rng.random() < 0.5 else start), end
 
 
+def _statement(source: Source, rng: random.Random) -> Iterator[Span]:
+    text = source.text
+    nodes = [n for n in walk(source.tree.root_node) if n.is_named and n.start_point[0] != n.end_point[0]]
+    rng.shuffle(nodes)
+    for node in nodes[: 4 * TRIES]:
+        start, end = source.character(node.start_byte), source.character(node.end_byte)
+        stop = text.index("\n", start)
+        line = text[text.rfind("\n", 0, start) + 1 : stop].strip()
+        words = [m.start() for m in WORD.finditer(text, start, stop)][1:-1]
+        opens = opens_block(source, line) or grammars.opens_at_end(source.language, line)
+        alone = text[end : end + 1] in ("", "\n", "\r") and line.startswith(text[start:stop].strip())
+        if not (words and opens and alone) or end - start > MAX_CHARACTERS or source.inside_comment_or_string(start):
+            continue
+        yield rng.choice(words), end
+
+
 def _span(source: Source, rng: random.Random) -> Iterator[Span]:
     text = source.text
     for _ in range(TRIES):
@@ -162,4 +180,10 @@ def walk(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
         yield from walk(child)
 
 
-CUTTERS: dict[str, Cutter] = {"line": _line, "inside": _inside, "block": _block, "span": _span}
+CUTTERS: dict[str, Cutter] = {
+    "line": _line,
+    "inside": _inside,
+    "block": _block,
+    "statement": _statement,
+    "span": _span,
+}

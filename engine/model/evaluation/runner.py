@@ -97,6 +97,7 @@ def run_completions(engine: Engine, cases: Sequence[Case], seed: int, results: R
             exact = same_middle(text, case)
             source = grammars.get(case.language).parse(case.prefix + text + case.suffix)
             length = len(engine.vocabulary.encode(text))
+            results.book(group, "answered", column, bool(text.strip()))
             results.book(group, "exact", column, exact)
             results.book(group, "edit similarity", column, edit_similarity(text, case.middle))
             results.book(group, "parses", column, not source.broken)
