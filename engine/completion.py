@@ -45,6 +45,7 @@ SUFFIX_CHARACTERS = 64
 MARGIN = 4.0  # nats below the likeliest end at which an end is no longer a rival to it
 UNLIKELY = math.log(0.02)  # an end less likely than this is not where the middle ends
 BODY = 4  # tokens that a block has at least, its line break among them
+BLOCK = 32  # tokens behind the line that opens it, at most: a longer wait than for them ends with the next key
 LINES = 4  # line breaks after which a draft that should end inside a line is given up
 
 
@@ -143,10 +144,10 @@ class Completer:
             if task.observe is not None:
                 task.observe(trace)
 
-        first = replace(task, stop=self._stop(spot, lines=1), opening=opening, observe=watch)
+        watched = replace(task, observe=watch)
         try:
-            greedy = self._sample(cache, first, clock)
-            return greedy, self._best(spot, cache, task, greedy, clock)
+            greedy = self._sample(cache, replace(watched, stop=self._stop(spot, lines=1), opening=opening), clock)
+            return greedy, self._best(spot, cache, watched, greedy, clock)
         except CancelledError:
             self.overtaken.keep(spot.request.prefix, spot.request.suffix, self.text(spot.window, written))
             raise
@@ -317,8 +318,10 @@ class Completer:
     def _with_block(self, wide: Spot, task: Task, draft: Draft) -> Task:
         """What to ask for when a line has opened a block: that line again, and the block behind it."""
         follow = following_tokens(self.vocabulary, wide.request.suffix, line=False)
-        least = len(draft.tokens) + BODY
-        return replace(behind_draft(task, draft.tokens), stop=self._stop(wide, lines=1), follow=follow, least=least)
+        line = len(draft.tokens)
+        room, stop = min(task.max_tokens, line + BLOCK), self._stop(wide, lines=1)
+        again = behind_draft(task, draft.tokens)
+        return replace(again, stop=stop, follow=follow, least=line + BODY, max_tokens=room)
 
     def _filled(self, wide: Spot, draft: Draft, first: int) -> End | None:
         """The likeliest end of a draft behind its `first` tokens, or its first lines with what they open closed."""

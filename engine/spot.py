@@ -107,6 +107,8 @@ class Spot:
         before, line = self.verifier.before, self.typed + text
         if self.block or self.request.multiline is not None or not self.ends_code:
             return None
+        if self.request.brief and self.settles(text):
+            return None
         if before.language.indentation_matters and opens_block(before, line.strip()):
             indent = body_indent(line)
             if deeper_follows(before.text, self.verifier.offset, indent - 1):

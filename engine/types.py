@@ -49,6 +49,8 @@ class Repair:
 class CompleteRequest:
     """What `Engine.run_complete` answers. `multiline=None` lets the syntax at the cursor decide.
 
+    `brief` asks for no more than a line where that line holds without the block that it opens.
+
     `files` are the paths of the remembered files that may speak; None is all of them. It never travels: the engine
     process knows what each of its clients had remembered.
     """
@@ -61,6 +63,7 @@ class CompleteRequest:
     alternatives: int = 1
     seed: int = 0
     multiline: bool | None = None
+    brief: bool = False
     deadline: float | None = None
     files: Set[str] | None = field(default=None, repr=False, compare=False)
 

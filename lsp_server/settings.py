@@ -30,7 +30,7 @@ class CompletionSettings:
     multiline: str = _setting(
         "auto",
         "Several lines at once: where the syntax invites them (`auto`: behind a colon or an opening brace, in an empty "
-        "body, and with a line that opens a Python block), `never`, or `always`.",
+        "body, and with a line that opens a block), `never`, or `always`.",
         choices=("auto", "never", "always"),
     )
     max_tokens: int = _setting(64, "The longest suggestion, in tokens.", minimum=1, maximum=256)

@@ -172,6 +172,15 @@ def test_what_an_editor_closed_by_itself_stays_behind_what_is_written(engine, co
         assert middle.endswith("\n  "), after
 
 
+def test_in_haste_a_line_that_holds_by_itself_comes_alone(engine):
+    half_typed = "def total(orders):\n    result = 0\n    for order in <|>\n    return result\n"
+    line = text(engine, half_typed, brief=True)
+    assert line.endswith(":")
+    assert text(engine, half_typed).startswith(line + "\n")
+    breaks = "const PI = 3.14;\n\nfunction area(radius) <|>\n"
+    assert text(engine, breaks, "javascript", brief=True) == text(engine, breaks, "javascript")
+
+
 def test_a_bracket_that_the_file_closes_gets_no_second_closer(engine):
     code = (
         "function total(items) {\n  let sum = 0;\n  for (const item of <|>\n    sum += item;\n  }\n  return sum;\n}\n"

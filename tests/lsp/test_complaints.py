@@ -142,6 +142,17 @@ async def test_complaint_2_a_body_fits_whether_the_editor_closes_brackets_or_not
     assert ";})" not in after, after
 
 
+async def test_complaint_1_who_types_faster_than_answers_come_gets_lines_and_who_pauses_blocks(editor: Editor) -> None:
+    code = "def total(orders):\n    result = 0\n    for order in <|>\n    return result\n"
+    item = await suggestion(editor.open(code))
+    assert "\n" in str(item.insert_text)
+    buffer = editor.open("# another file\n" + code)
+    overtaken, answered = await asyncio.gather(buffer.ask(), buffer.ask())
+    assert not overtaken
+    assert answered
+    assert "\n" not in str(answered[0].insert_text)
+
+
 async def test_complaint_3_no_suggestion_repeats_the_line_that_follows(editor: Editor) -> None:
     lines = CODE.replace("<|>", "Item(name, price, count))").splitlines()
     for row in (12, 22):

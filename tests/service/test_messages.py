@@ -64,6 +64,7 @@ def test_fields_that_a_newer_engine_added_are_left_out():
         ("max_tokens", True),
         ("seed", 1.5),
         ("multiline", "yes"),
+        ("brief", None),
     ],
 )
 def test_a_field_of_the_wrong_type_is_named(field, value):
