@@ -52,7 +52,8 @@ class Spot:
     def ends_code(self) -> bool:
         """Whether nothing but what an editor closed by itself stands behind the cursor in its line."""
         suffix = self.request.suffix
-        return not suffix[: (suffix + "\n").index("\n")].strip(AUTOMATIC)
+        stop = suffix.find("\n")
+        return not suffix[: stop if stop >= 0 else len(suffix)].strip(AUTOMATIC)
 
     @property
     def typed(self) -> str:
@@ -77,10 +78,8 @@ class Spot:
             return text
         if self.ends_line:
             return text.rstrip()
-        typed = self.typed
-        if text.lstrip(" \t")[:1] not in ("\n", "\r") or not grammars.opens_at_end(
-            self.verifier.before.language, typed
-        ):
+        typed, language = self.typed, self.verifier.before.language
+        if not text.lstrip(" \t").startswith(("\n", "\r")) or not grammars.opens_at_end(language, typed):
             return text
         return text.rstrip() + "\n" + typed[: len(typed) - len(typed.lstrip())]
 
@@ -107,16 +106,16 @@ class Spot:
         before, line = self.verifier.before, self.typed + text
         if self.block or self.request.multiline is not None or not self.ends_code:
             return None
-        if self.request.brief and self.settles(text):
+        indent = body_indent(line)
+        header = before.language.indentation_matters and opens_block(before, line.strip())
+        if header:
+            wanted = not deeper_follows(before.text, self.verifier.offset, indent - 1)
+        else:
+            wanted = grammars.opens_at_end(before.language, line) and self.wants_closing(text)
+        if not wanted or (self.request.brief and self.settles(text)):
             return None
-        if before.language.indentation_matters and opens_block(before, line.strip()):
-            indent = body_indent(line)
-            if deeper_follows(before.text, self.verifier.offset, indent - 1):
-                return None
-            return replace(self, block=True, indent=indent, clauses=before.language.clauses)
-        if not grammars.opens_at_end(before.language, line) or not self.wants_closing(text):
-            return None
-        return replace(self, block=True, indent=body_indent(line), clauses=BRACKETS, bracketed=True)
+        clauses = before.language.clauses if header else BRACKETS
+        return replace(self, block=True, indent=indent, clauses=clauses, bracketed=not header)
 
     def closed(self, lines: Sequence[str]) -> tuple[str, str] | None:
         """As many of the first lines as hold once what they leave open is closed, and what closes it."""
