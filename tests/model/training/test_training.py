@@ -93,7 +93,7 @@ def test_going_on_is_the_same_run_as_never_having_stopped(train, tmp_path):
 
 @pytest.mark.parametrize("context_learns", [True, False])
 def test_training_lowers_the_loss(train, tmp_path, context_learns: bool):
-    train(steps=40, rate=4e-3, context_learns=context_learns)
+    train(steps=40, rate=4e-3, positions=1600, context_learns=context_learns)
     before, after = (record["dev"] for record in records(tmp_path / "run") if "dev" in record)
     learnt = ["middle", "end", "masked middle", "beyond the end", *["context"] * context_learns]
     for kind in learnt:  # of the same held-out tokens both times
