@@ -16,21 +16,35 @@ from typing import Any, TypeVar
 FRACTION = 0.5
 LONGEST = 0.3  # seconds
 NEOVIM_WAITS = 0.2
+Line = tuple[str, int]  # a document and where a line begins in it
 
 T = TypeVar("T")
 
 
 class Pacing:
-    """What requests took lately, in seconds, and whether one is under way."""
+    """What requests took lately, in seconds, whether one is under way, and where keys come faster than answers."""
 
     def __init__(self) -> None:
         self.running = 0
         self.client_waits = 0.0
         self._took: deque[float] = deque(maxlen=20)
+        self._unanswered: Line | None = None  # of the last automatic question, while it has no answer
+        self._hasty: Line | None = None
 
     def took(self, seconds: float) -> None:
         """Note how long an answer took."""
         self._took.append(seconds)
+
+    def ask(self, line: Line) -> bool:
+        """Note an automatic question; whether keys come so fast in its line that a short answer is worth more."""
+        if self._unanswered == line:
+            self._hasty = line
+        self._unanswered = line
+        return self._hasty == line
+
+    def answered(self) -> None:
+        """Note that the last question has its answer."""
+        self._unanswered = None
 
     @property
     def median(self) -> float | None:

@@ -28,7 +28,6 @@ logger = logging.getLogger("remask.suggest")
 RESTS = 0.3  # seconds without a move: the cursor rests
 WARM_SECONDS = 10.0
 MULTILINE = {"auto": None, "never": False, "always": True}
-Line = tuple[str, int]  # a document and where a line begins in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +71,6 @@ class Suggester:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._warming: asyncio.Task[object] | None = None
-        self._unanswered: Line | None = None  # of the last automatic question, while it has no answer
-        self._hasty: Line | None = None
 
     async def suggest(
         self,
@@ -147,7 +144,7 @@ class Suggester:
         line = snapshot.uri, prefix.rfind("\n")
         request = completion_request(settings, snapshot, prefix, suffix, seconds, wanted)
         if not invoked:
-            request = replace(request, brief=self._in_haste(line))
+            request = replace(request, brief=session.pacing.ask(line))
         asking = self._ask(request, asked_as, not invoked, session.pacing.delay())
         try:
             answer = await session.latest.run(asked_as, asking)
@@ -157,7 +154,7 @@ class Suggester:
             session.engine_failed(error)
             return (), 0
         if answer is not None:
-            self._unanswered = None
+            session.pacing.answered()
         if answer is None or not answer.timings_ms:
             return (), 0  # a newer question came, or there was no engine: that says nothing of this place
         single = settings.multiline == "never"
@@ -167,13 +164,6 @@ class Suggester:
         if middles or time.monotonic() < (request.deadline or 0.0) - 0.05:
             session.type_along.keep(Kept(snapshot.uri, prefix, suffix, middles, wanted))
         return middles, 0
-
-    def _in_haste(self, line: Line) -> bool:
-        """Whether keys come faster than answers in this line: then a short answer is worth more than a long one."""
-        if self._unanswered == line:
-            self._hasty = line
-        self._unanswered = line
-        return self._hasty == line
 
     def warm(self, document: Document, cursor: int) -> None:
         """The cursor rests at a place where nobody asked yet: have the engine read the context there ahead of need."""
